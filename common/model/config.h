@@ -1,0 +1,30 @@
+/* Shape of a Llama-type model, from GGUF metadata or config.json.
+   Letters used everywhere: B batch, T positions, R rows (tokens) of a packed batch, C hidden, F feed-forward, V vocabulary,
+   L layers, H query heads, G key/value heads, D head size. */
+#ifndef COADOR_CONFIG_H
+#define COADOR_CONFIG_H
+#include "common/io/err.h"
+#include "common/io/gguf.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum rope_kind { ROPE_DEFAULT, ROPE_LLAMA3 };
+struct model_config {
+    int C, F, V, L, H, G, D;
+    int context;             /* positions the model was made for */
+    float norm_eps;
+    float rope_theta;
+    enum rope_kind rope;
+    float rope_factor, rope_low_freq, rope_high_freq; /* ROPE_LLAMA3 */
+    int rope_original_max;
+    bool tied;               /* the head is the embedding */
+    int32_t bos;             /* -1: none */
+    int32_t eos[8];
+    int n_eos;               /* generation stops on any of these */
+};
+/* Refuses other architectures, biases, sliding windows, other activations and RoPE types by name. */
+int config_from_gguf(struct model_config *c, const struct gguf *g, const char *path, struct err *e);
+int config_from_json(struct model_config *c, const char *path, struct err *e); /* config.json, with generation_config.json beside it */
+/* inv_freq[D/2] in f32 as transformers computes it, llama3 scaling included. */
+void config_inv_freq(const struct model_config *c, float *inv_freq);
+#endif

@@ -1,0 +1,16 @@
+/* Decoding with a paged key/value cache: rows of several sequences a pass, prompt pieces and single tokens mixed. */
+#ifndef COADOR_DECODE_H
+#define COADOR_DECODE_H
+#include "common/model/lora.h"
+
+struct decoder;
+/* Room for `slots` sequences and `max_tokens` cached tokens in all; at most `max_rows` rows a call. give: decoder_free. */
+struct decoder *decoder_new(const struct model *m, const struct lora *const *a, int n_adapters, int slots, int64_t max_tokens, int max_rows, struct err *e);
+void decoder_free(struct decoder *d);
+/* Feeds rows: ids(R), slot(R); positions follow each slot's length. logits_at(M): rows whose next-token logits are
+   wanted, ascending; logits(M,V) f32 host. Pages run out: RC_IO naming --max-cached-tokens. */
+int decoder_feed(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *logits_at, int M, float *logits, struct err *e);
+int decoder_length(const struct decoder *d, int slot); /* tokens cached */
+void decoder_reset(struct decoder *d, int slot);       /* frees the slot's pages */
+int64_t decoder_free_tokens(const struct decoder *d);  /* cached tokens there is still room for */
+#endif

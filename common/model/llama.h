@@ -1,0 +1,34 @@
+/* Llama forward and backward over a packed batch, on the kernel table (training and scoring).
+   Decoding with a cache is decode.h. */
+#ifndef COADOR_LLAMA_H
+#define COADOR_LLAMA_H
+#include "common/model/lora.h"
+
+/* Sequences packed end to end. Host arrays; the pass uploads them. */
+struct packed {
+    int R, S, M;           /* tokens, sequences, trained (or scored) tokens */
+    const int32_t *ids;    /* (R) */
+    const int32_t *pos;    /* (R) position within its sequence, from 0 */
+    const int32_t *seq;    /* (R) number of its sequence within the step, for dropout */
+    const int32_t *cu;     /* (S+1) row where each sequence starts */
+    const int32_t *sel;    /* (M) rows whose next token is trained, ascending */
+    const int32_t *target; /* (M) that next token */
+    const float *scale;    /* (M) d loss/d token loss: weight / trained tokens of the whole step */
+};
+
+struct llama_pass; /* activations and scratch for batches up to a size */
+/* Memory for passes of at most R rows and S sequences; `train`: with saved activations for the backward.
+   Logits are taken in chunks of at most `chunk` trained rows (0: chosen here). give: llama_pass_free. */
+struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, bool train, int chunk, struct err *e);
+void llama_pass_free(struct llama_pass *p);
+/* Bytes such a pass takes: for --estimate and token budgets. */
+size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, int R, int S, bool train, int chunk);
+
+struct dropout_run { uint64_t seed; uint32_t step; }; /* masks of this pass; NULL: no dropout */
+/* Forward and backward: loss(M) host f32 token losses; grad (a->n) f32 device += gradient of Σ scale·loss. */
+int llama_train(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, struct err *e);
+/* Forward only: token losses of the selected rows. adapters may be NULL/0; several are summed. */
+int llama_score(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *loss, struct err *e);
+/* Forward only: logits (M,V) of the selected rows into host f32. */
+int llama_logits(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *logits, struct err *e);
+#endif

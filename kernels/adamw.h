@@ -1,0 +1,18 @@
+/* AdamW (arXiv 1711.05101) as torch.optim.AdamW, with global-norm clipping as torch.nn.utils.clip_grad_norm_:
+   the gradient is scaled by min(1, max_norm/(norm + 1e-6)). A norm that is not finite makes the update skip itself. */
+#ifndef COADOR_ADAMW_H
+#define COADOR_ADAMW_H
+#include <stdint.h>
+struct kctx;
+/* *out (f64, device) = or += Σ x², x n f32 values; the sum's order does not depend on threads. accumulate 0 or 1. */
+typedef void sumsq_fn(struct kctx *, double *out, const float *x, int64_t n, int accumulate);
+struct adamw_step {
+    float lr, beta1, beta2, eps, weight_decay;
+    float max_norm; /* 0: no clipping */
+    int t;          /* number of this update, from 1 (bias correction) */
+};
+/* p, m, v updated from g (n f32 values each); norm_sq the f64 on the device that sumsq filled over all parameters. */
+typedef void adamw_fn(struct kctx *, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq);
+sumsq_fn sumsq_ref, sumsq_cpu;
+adamw_fn adamw_ref, adamw_cpu;
+#endif

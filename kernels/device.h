@@ -1,0 +1,105 @@
+/* One table a device: memory and stream verbs, and the ops. common/ touches tensor memory only through it.
+   Layers above hold a `struct dev *d` and call `d->rmsnorm(d->ctx, …)`.
+
+   Errors: verbs return enum kerr. Ops return nothing: what goes wrong inside one is kept in the context
+   and given by the next `sync` (CUDA's own errors are sticky in the same way), so callers check once a step.
+   Kernels never allocate: scratch lives in the context, made by the device's open function.
+
+   Shapes at each op are written (rows,columns), row-major. R is tokens (rows) of a packed batch, C hidden size,
+   F feed-forward size, V vocabulary, H query heads, G key/value heads, D head size, N×K a linear's rows (out) ×
+   columns (in), r LoRA's rank, S sequences. Types: `act` is the table's activation type (f32 on the CPU, bf16 on
+   CUDA) and stands as void *; f32, i32, f64 as themselves. "=" sets, "+=" adds. */
+#ifndef COADOR_DEVICE_H
+#define COADOR_DEVICE_H
+#include "kernels/dtype.h"
+#include <stdbool.h>
+
+enum kerr { K_OK, K_NOMEM, K_DEVICE, K_UNSUPPORTED };
+
+struct kctx;   /* a device's own state: threads, stream, handles, scratch */
+struct kevent; /* a point in the stream */
+struct kgraph; /* captured work */
+
+/* A frozen matrix (rows = out, cols = in), row-major, blocks along cols; data in device memory. */
+struct weight {
+    enum dtype type;
+    int64_t rows, cols;
+    const void *data;
+};
+
+#include "kernels/adamw.h"
+#include "kernels/attention.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/dropout.h"
+#include "kernels/elementwise.h"
+#include "kernels/linear.h"
+#include "kernels/lora.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/rope.h"
+#include "kernels/rows.h"
+#include "kernels/swiglu.h"
+
+struct dev {
+    const char *name;   /* "cpu", "ref", "cuda:0" */
+    enum dtype act;     /* activation type */
+    struct kctx *ctx;
+
+    /* ---- memory: give with alloc, take back with free; bytes ---- */
+    enum kerr (*alloc)(struct kctx *, void **p, size_t bytes);
+    void (*free)(struct kctx *, void *p);
+    enum kerr (*upload)(struct kctx *, void *dst_dev, const void *src_host, size_t bytes);
+    enum kerr (*download)(struct kctx *, void *dst_host, const void *src_dev, size_t bytes);
+    enum kerr (*copy)(struct kctx *, void *dst_dev, const void *src_dev, size_t bytes);
+    enum kerr (*zero)(struct kctx *, void *dst_dev, size_t bytes);
+    /* Device view of host memory that stays mapped and unchanged (a mapped model file): on the CPU the same
+       pointer; a device with its own memory copies. `unmap_host` ends it. */
+    enum kerr (*map_host)(struct kctx *, const void **dev, const void *host, size_t bytes);
+    void (*unmap_host)(struct kctx *, const void *dev);
+    enum kerr (*memory_info)(struct kctx *, size_t *free_bytes, size_t *total_bytes);
+
+    /* ---- order: work is queued on one stream; sync waits and gives the first error since the last sync ---- */
+    enum kerr (*sync)(struct kctx *);
+    const char *(*error_text)(struct kctx *);
+    struct kevent *(*event_record)(struct kctx *);
+    enum kerr (*event_wait)(struct kctx *, struct kevent *); /* host waits; frees the event */
+    /* Captures what is queued between begin and end; K_UNSUPPORTED where the device runs at once (CPU). */
+    enum kerr (*graph_begin)(struct kctx *);
+    enum kerr (*graph_end)(struct kctx *, struct kgraph **g);
+    enum kerr (*graph_launch)(struct kctx *, struct kgraph *g);
+    void (*graph_free)(struct kctx *, struct kgraph *g);
+    void (*close)(struct dev *);
+
+    /* ---- ops: contract in kernels/<op>.h ---- */
+    linear_fn *linear;
+    linear_dx_fn *linear_dx;
+    embed_fn *embed;
+    lora_down_fn *lora_down;
+    lora_up_fn *lora_up;
+    lora_up_bwd_fn *lora_up_bwd;
+    lora_down_bwd_fn *lora_down_bwd;
+    dropout_fn *dropout;
+    rmsnorm_fn *rmsnorm;
+    rmsnorm_bwd_fn *rmsnorm_bwd;
+    rope_fn *rope;
+    attention_fn *attention;
+    attention_bwd_fn *attention_bwd;
+    kv_store_fn *kv_store;
+    attention_cached_fn *attention_cached;
+    swiglu_fn *swiglu;
+    swiglu_bwd_fn *swiglu_bwd;
+    add_fn *add;
+    gather_rows_fn *gather_rows;
+    scatter_rows_fn *scatter_rows;
+    cross_entropy_fn *cross_entropy;
+    sumsq_fn *sumsq;
+    adamw_fn *adamw;
+};
+
+/* Opens a device by name: "cpu" (CPUID picks AVX2/FMA or plain C), "ref" (every op its _ref, double sums),
+   "poison" (cpu, but host access to its memory faults: for tests). threads 0: all cores (OMP_NUM_THREADS obeyed).
+   K_DEVICE with *why (static text) where it cannot be had. give: d->close(d). */
+enum kerr dev_open(struct dev **d, const char *name, int threads, const char **why);
+int dev_threads(const struct dev *d);
+/* CPU features found, for `coador doctor`: "avx2 fma f16c"; static text. */
+const char *dev_cpu_features(void);
+#endif
