@@ -16,7 +16,19 @@ TOOLS    = $(filter-out $(BUILD)/libexec/coador/coador,$(TOOL_SRC:tools/%.c=$(BU
 TESTS    = $(TEST_SRC:%.c=$(BUILD)/%)
 
 all: $(BUILD)/bin/coador $(TOOLS)
-tests: all $(TESTS)
+
+help:
+	@sed -n 's/^## //p' Makefile
+## make            build the programs (after make deps)
+## make demo       set up and run the main job: SmolLM2 learns the polarity of news sentences; prints the scores
+## make check      set up and run every test
+## make run P=pipelines/NAME [SET="var=value"]   run a pipeline (-j2, N=1: only say what would run and why)
+## make deps       install the Debian packages that are missing
+## make model      fetch SmolLM2-135M-Instruct (GGUF, 98 MB); make nyt-data: the rated news sentences
+## make install    programs, pages and pipelines under prefix=/usr/local (DESTDIR obeyed)
+## make check-asan | check-ubsan | check-tsan   the tests under sanitizers; make fuzz: every fuzz target for FUZZ_SECONDS
+## make bench      our figures beside the peers'
+tests: $(TESTS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -33,9 +45,67 @@ $(BUILD)/libexec/coador/%: $(BUILD)/tools/%.o $(BUILD)/libcoador.a
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libcoador.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL) -lcmocka
 
+# ---- setting up ----
+deps:
+	@CC="$(CC)" sh tools/setup/deps.sh
+model: deps
+	@sh tools/setup/fetch.sh model $(FETCHED)
+nyt-data: deps
+	@sh tools/setup/fetch.sh nyt $(FETCHED)
+# deps comes first and alone: pkg-config must be there before anything is compiled.
+setup: deps
+	@$(MAKE) --no-print-directory all model nyt-data
+demo: setup
+	@$(MAKE) --no-print-directory run P=pipelines/demo
+
+# ---- tests ----
+# SLOW: tests on the real model; left out by the sanitizer targets. SUITES=DIR: JSONTestSuite, csv-spectrum, … fetched by hand.
+SH_TESTS   = $(sort $(wildcard tests/tools/t*.sh tests/pipelines/t*.sh))
+FAST_TESTS = $(foreach t,$(TESTS) $(SH_TESTS),$(if $(findstring -slow,$(subst _slow,-slow,$(t))),,$(t)))
+TEST_ENV   = SRC="$(CURDIR)" FETCHED="$(abspath $(FETCHED))" BUILD="$(abspath $(BUILD))" COADOR="$(abspath $(BUILD))/bin/coador" \
+             SUITES="$(SUITES)" CMOCKA_MESSAGE_OUTPUT=TAP
+PROVE      = prove -j$(JOBS) $(PROVEFLAGS) --exec tests/exec.sh
+JOBS      ?= 2
+check: setup
+	@$(MAKE) --no-print-directory run-tests
+run-tests: all tests
+	$(TEST_ENV) $(PROVE) $(TESTS) $(SH_TESTS)
+run-fast-tests: all tests
+	$(TEST_ENV) COADOR_FAST=1 $(PROVE) $(FAST_TESTS)
+# One test by the tail of its name: make check-rmsnorm, make check-t3-eval
+check-%: all tests
+	$(TEST_ENV) $(PROVE) -v $(filter %$* %$*.sh,$(TESTS) $(SH_TESTS))
+check-asan: deps
+	@$(MAKE) --no-print-directory run-fast-tests BUILD=$(BUILD)/asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer"
+check-ubsan: deps
+	@$(MAKE) --no-print-directory run-fast-tests BUILD=$(BUILD)/ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all"
+# clang with libomp: gcc's libgomp is not instrumented (Debian: clang libomp-dev libclang-rt-dev)
+check-tsan: deps
+	@$(MAKE) --no-print-directory run-fast-tests CC=clang BUILD=$(BUILD)/tsan SANITIZE="-fsanitize=thread"
+FUZZ_SECONDS ?= 60
+FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz:
+	@$(MAKE) --no-print-directory run-fuzzers CC=clang BUILD=$(BUILD)/fuzzing SANITIZE="-fsanitize=fuzzer-no-link,address"
+run-fuzzers: $(FUZZERS)
+	@set -e; for f in $(FUZZERS); do echo "$$f"; mkdir -p $$f.corpus; $$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -close_fd_mask=3 -artifact_prefix=$$f. $$f.corpus; done
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libcoador.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_ALL)
+
+# ---- installing ----
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir)/coador $(DESTDIR)$(datadir)
+	install -m 755 $(BUILD)/bin/coador $(DESTDIR)$(bindir)/coador
+	install -m 755 $(TOOLS) $(DESTDIR)$(libexecdir)/coador
+	for s in 1 5 7; do install -d $(DESTDIR)$(mandir)/man$$s; install -m 644 man/*.$$s $(DESTDIR)$(mandir)/man$$s; done
+uninstall:
+	rm -rf $(DESTDIR)$(bindir)/coador $(DESTDIR)$(libexecdir)/coador $(DESTDIR)$(datadir)
+	rm -f $(foreach p,$(notdir $(wildcard man/*.[157])),$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(p)))/$(p))
+
 clean:
 	rm -rf $(BUILD)
 
+-include common/flow/run.mk
 include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
-.PHONY: all tests clean
+.PHONY: all tests help deps model nyt-data setup demo check run-tests run-fast-tests check-asan check-ubsan check-tsan fuzz run-fuzzers install uninstall clean
 .SECONDARY:
