@@ -23,8 +23,14 @@ struct model_config {
     int n_eos;               /* generation stops on any of these */
 };
 /* Refuses other architectures, biases, sliding windows, other activations and RoPE types by name. */
+/* `path` is for messages. A tensor rope_freqs.weight (llama.cpp's way to store Llama 3's RoPE scaling) becomes ROPE_LLAMA3. */
 int config_from_gguf(struct model_config *c, const struct gguf *g, const char *path, struct err *e);
 int config_from_json(struct model_config *c, const char *path, struct err *e); /* config.json, with generation_config.json beside it */
 /* inv_freq[D/2] in f32 as transformers computes it, llama3 scaling included. */
 void config_inv_freq(const struct model_config *c, float *inv_freq);
+
+/* Shared by the two readers. Every size within its limits, heads that divide, finite epsilon and base. */
+int config_check(const struct model_config *c, const char *path, struct err *e);
+int config_check_llama3(const struct model_config *c, const char *path, struct err *e);
+int config_add_eos(struct model_config *c, int64_t id, const char *path, struct err *e); /* once each, at most 8 */
 #endif
