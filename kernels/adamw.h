@@ -6,12 +6,13 @@
 struct kctx;
 /* *out (f64, device) = or += Σ x², x n f32 values; the sum's order does not depend on threads. accumulate 0 or 1. */
 typedef void sumsq_fn(struct kctx *, double *out, const float *x, int64_t n, int accumulate);
-struct adamw_step {
-    float lr, beta1, beta2, eps, weight_decay;
-    float max_norm; /* 0: no clipping */
+struct adamw_step { /* double, as the scalars of PyTorch are: 1 - 0.999f is already off by 1e-5 */
+    double lr, beta1, beta2, eps, weight_decay;
+    double max_norm; /* 0: no clipping */
     int t;          /* number of this update, from 1 (bias correction) */
 };
-/* p, m, v updated from g (n f32 values each); norm_sq the f64 on the device that sumsq filled over all parameters. */
+/* p, m, v updated from g (n f32 values each); norm_sq the f64 on
+   the device that sumsq filled over all gradients (read also without clipping: not finite means no update). */
 typedef void adamw_fn(struct kctx *, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq);
 sumsq_fn sumsq_ref, sumsq_cpu;
 adamw_fn adamw_ref, adamw_cpu;

@@ -5,7 +5,8 @@
 #define COADOR_ATTENTION_H
 #include <stdint.h>
 struct kctx;
-#define KV_BLOCK 32 /* tokens a cache page */
+#define KV_BLOCK 32         /* tokens a cache page */
+#define ATTENTION_MAX_D 256 /* largest head size; a larger one fails at sync with K_UNSUPPORTED */
 
 /* o(R,H,D) act, lse(R,H) f32 (log-sum-exp of the scaled scores), q(R,H,D), k(R,G,D), v(R,G,D) act, cu(S+1) i32 host
    and device alike: `cu` is HOST memory (the launch needs it), cu_dev its device copy. */

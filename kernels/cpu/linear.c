@@ -1,0 +1,60 @@
+/* Products with a frozen weight: reference. */
+#include "kernels/cpu/cpu.h"
+#include <string.h>
+
+#define REF_ROWS 64
+
+/* y[r][n] for rows r of one group and one weight row; `row` is decoded block by block on the stack. */
+static void linear_ref_row(float beta, float *y, const float *x, const struct weight *w, int64_t n, int R) {
+    double sum[REF_ROWS] = {0};
+    float v[32];
+    int blk = dtype_block(w->type);
+    int64_t K = w->cols;
+    const char *row = (const char *)w->data + dtype_bytes(w->type, n * K);
+    for (int64_t k = 0; k < K; k += 32) {
+        int len = K - k < 32 ? (int)(K - k) : 32;
+        dtype_to_f32(v, w->type, row + (size_t)(k / blk) * dtype_block_bytes(w->type), len);
+        for (int r = 0; r < R; r++)
+            for (int i = 0; i < len; i++) sum[r] += (double)v[i] * x[r * K + k + i];
+    }
+    for (int r = 0; r < R; r++) y[r * w->rows + n] = (float)(sum[r] + (beta != 0 ? (double)beta * y[r * w->rows + n] : 0));
+}
+
+void linear_ref(struct kctx *k, float beta, void *y, const void *x, const struct weight *w, int R) {
+    for (int r = 0; r < R; r += REF_ROWS)
+        for (int64_t n = 0; n < w->rows; n++)
+            linear_ref_row(beta, (float *)y + r * w->rows, (const float *)x + r * w->cols, w, n, R - r < REF_ROWS ? R - r : REF_ROWS);
+}
+
+/* 32 columns of dx at c, for a group of rows */
+static void linear_dx_ref_cols(float beta, float *dx, const float *dy, const struct weight *w, int64_t c, int R) {
+    double sum[REF_ROWS][32] = {{0}};
+    float v[32];
+    int blk = dtype_block(w->type), len = w->cols - c < 32 ? (int)(w->cols - c) : 32;
+    for (int64_t n = 0; n < w->rows; n++) {
+        const char *row = (const char *)w->data + dtype_bytes(w->type, n * w->cols);
+        dtype_to_f32(v, w->type, row + (size_t)(c / blk) * dtype_block_bytes(w->type), len);
+        for (int r = 0; r < R; r++)
+            for (int i = 0; i < len; i++) sum[r][i] += (double)v[i] * dy[r * w->rows + n];
+    }
+    for (int r = 0; r < R; r++)
+        for (int i = 0; i < len; i++) {
+            float *p = dx + r * w->cols + c + i;
+            *p = (float)(sum[r][i] + (beta != 0 ? (double)beta * *p : 0));
+        }
+}
+
+void linear_dx_ref(struct kctx *k, float beta, void *dx, const void *dy, const struct weight *w, int R) {
+    for (int r = 0; r < R; r += REF_ROWS)
+        for (int64_t c = 0; c < w->cols; c += 32)
+            linear_dx_ref_cols(beta, (float *)dx + r * w->cols, (const float *)dy + r * w->rows, w, c, R - r < REF_ROWS ? R - r : REF_ROWS);
+}
+
+void embed_ref(struct kctx *k, void *y, const struct weight *w, const int32_t *ids, int R) {
+    for (int i = 0; i < R; i++)
+        dtype_to_f32((float *)y + i * w->cols, w->type, (const char *)w->data + dtype_bytes(w->type, ids[i] * w->cols), w->cols);
+}
+
+void linear_cpu(struct kctx *k, float beta, void *y, const void *x, const struct weight *w, int R) { linear_ref(k, beta, y, x, w, R); }
+void linear_dx_cpu(struct kctx *k, float beta, void *dx, const void *dy, const struct weight *w, int R) { linear_dx_ref(k, beta, dx, dy, w, R); }
+void embed_cpu(struct kctx *k, void *y, const struct weight *w, const int32_t *ids, int R) { embed_ref(k, y, w, ids, R); }
