@@ -34,7 +34,8 @@ struct json_doc; /* arena of nodes and strings, and (for json_parse) a copy of t
 
 /* Parses text[0..n). On failure NULL and e: "line L column C: what" (code RC_INPUT). give: json_doc_free. */
 struct json_doc *json_parse(const char *text, size_t n, struct err *e);
-/* The same into a document used before (its memory is kept, its old nodes are gone): 0 or -1. */
+/* The same into a document used before (its memory is kept, its old nodes are gone): 0 or -1. Borrows text: it must
+   stay as long as the nodes are used. */
 struct json_doc *json_doc_new(void);
 int json_reparse(struct json_doc *d, const char *text, size_t n, struct err *e);
 void json_doc_free(struct json_doc *d);
@@ -62,4 +63,6 @@ void json_put_number(struct buf *b, double x);
 void json_put_value(struct buf *b, const struct json *v);
 /* Index of the first byte of s[0..n) that is not valid UTF-8 (RFC 3629), or n. */
 size_t utf8_valid(const char *s, size_t n);
+/* Appends s[0..n) with each ill-formed part replaced by U+FFFD (one per maximal subpart, Unicode 3.9). */
+void utf8_repair(struct buf *b, const char *s, size_t n);
 #endif

@@ -22,7 +22,8 @@ int64_t record_line(const struct record *r); /* line number in its input, 0 if m
 struct json *record_get(const struct record *r, const char *key);
 /* A string field: its bytes and *n, or NULL if absent or not a string. */
 const char *record_str(const struct record *r, const char *key, size_t *n);
-/* Sets or replaces a field: `raw` is n bytes of valid JSON (copied). New fields go to the end. */
+/* Sets or replaces a field: `raw` is n bytes of valid JSON (copied; line breaks between its tokens go). New fields go to
+   the end. Ill-formed UTF-8 in a string becomes U+FFFD. */
 void record_set_raw(struct record *r, const char *key, const char *raw, size_t n);
 void record_set_str(struct record *r, const char *key, const char *s, size_t n);
 void record_set_number(struct record *r, const char *key, double x);

@@ -1,0 +1,173 @@
+/* JSON values: lookup, equality, writing, UTF-8. See json.h. */
+#include "common/io/json.h"
+#include "common/io/json_scan.h"
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- reading ---- */
+struct json *json_getn(const struct json *v, const char *key, size_t n) {
+    if (!v || v->type != JSON_OBJECT) return NULL;
+    for (struct json *m = v->first; m; m = m->next)
+        if (m->key_len == n && !memcmp(m->key, key, n)) return m;
+    return NULL;
+}
+
+struct json *json_get(const struct json *v, const char *key) { return json_getn(v, key, strlen(key)); }
+
+bool json_is_str(const struct json *v, const char *s) {
+    return v && v->type == JSON_STRING && v->len == strlen(s) && !memcmp(v->str, s, v->len);
+}
+
+static bool equal_arrays(const struct json *a, const struct json *b) {
+    const struct json *y = b->first;
+    for (const struct json *x = a->first; x; x = x->next, y = y->next)
+        if (!json_equal(x, y)) return false;
+    return true;
+}
+
+/* Members mostly come in the same order: try the next one before looking. */
+static bool equal_objects(const struct json *a, const struct json *b) {
+    const struct json *guess = b->first;
+    for (const struct json *x = a->first; x; x = x->next) {
+        const struct json *y = guess;
+        if (!y || y->key_len != x->key_len || memcmp(y->key, x->key, x->key_len)) y = json_getn(b, x->key, x->key_len);
+        if (!y || !json_equal(x, y)) return false;
+        guess = y->next;
+    }
+    return true;
+}
+
+bool json_equal(const struct json *a, const struct json *b) {
+    if (a->type != b->type) return false;
+    switch (a->type) {
+    case JSON_NULL: return true;
+    case JSON_BOOL: return a->truth == b->truth;
+    case JSON_NUMBER: return json_number_cmp(a, b) == 0;
+    case JSON_STRING: return a->len == b->len && !memcmp(a->str, b->str, a->len);
+    case JSON_ARRAY: return a->count == b->count && equal_arrays(a, b);
+    case JSON_OBJECT: return a->count == b->count && equal_objects(a, b);
+    }
+    BUG("json type %d", (int)a->type);
+}
+
+/* ---- writing ---- */
+static void put_escape(struct buf *b, char c) {
+    static const char from[] = "\"\\\n\t\r\b\f", to[] = "\"\\ntrbf";
+    const char *hit = c ? strchr(from, c) : NULL;
+    if (hit)
+        buf_addc(b, '\\'), buf_addc(b, to[hit - from]);
+    else
+        buf_addf(b, "\\u%04x", (unsigned)(unsigned char)c);
+}
+
+void json_put_string(struct buf *b, const char *s, size_t n) {
+    const char *end = n ? s + n : s;
+    buf_addc(b, '"');
+    while (s < end) {
+        const char *stop = json_plain_run(s, end);
+        buf_add(b, s, (size_t)(stop - s));
+        if (stop < end) put_escape(b, *stop++);
+        s = stop;
+    }
+    buf_addc(b, '"');
+}
+
+/* Fifteen digits give back every decimal that short; subnormals have fewer, so they are tried from one digit up. */
+void json_put_number(struct buf *b, double x) {
+    char text[40];
+    if (!isfinite(x)) {
+        buf_adds(b, "null");
+        return;
+    }
+    if (x == trunc(x) && fabs(x) < 9007199254740992.0 && !(x == 0 && signbit(x))) {
+        buf_addf(b, "%lld", (long long)x);
+        return;
+    }
+    for (int digits = fabs(x) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x) break;
+    }
+    buf_adds(b, text);
+}
+
+static void put_members(struct buf *b, const struct json *v) {
+    for (const struct json *m = v->first; m; m = m->next) {
+        if (m != v->first) buf_addc(b, ',');
+        if (v->type == JSON_OBJECT) {
+            json_put_string(b, m->key, m->key_len);
+            buf_addc(b, ':');
+        }
+        json_put_value(b, m);
+    }
+}
+
+void json_put_value(struct buf *b, const struct json *v) {
+    switch (v->type) {
+    case JSON_STRING: json_put_string(b, v->str, v->len); break;
+    case JSON_ARRAY:
+    case JSON_OBJECT:
+        buf_addc(b, v->type == JSON_ARRAY ? '[' : '{');
+        put_members(b, v);
+        buf_addc(b, v->type == JSON_ARRAY ? ']' : '}');
+        break;
+    default: buf_add(b, v->raw, v->raw_len);
+    }
+}
+
+/* ---- UTF-8 ---- */
+/* Length of the well-formed sequence at s (RFC 3629's table: no overlongs, surrogates, or beyond U+10FFFF), or 0. */
+static size_t sequence(const unsigned char *s, size_t n) {
+    unsigned char c = s[0], low = 0x80, high = 0xBF;
+    size_t len = c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+    if (!len || len > n) return 0;
+    if (c == 0xE0) low = 0xA0;
+    if (c == 0xED) high = 0x9F;
+    if (c == 0xF0) low = 0x90;
+    if (c == 0xF4) high = 0x8F;
+    if (s[1] < low || s[1] > high) return 0;
+    for (size_t i = 2; i < len; i++)
+        if ((s[i] & 0xC0) != 0x80) return 0;
+    return len;
+}
+
+size_t utf8_valid(const char *s, size_t n) {
+    size_t i = 0;
+    while (i < n) {
+        while (n - i >= 8 && !(json_load8(s + i) & JSON_HIGH)) i += 8;
+        while (i < n && !((unsigned char)s[i] & 0x80)) i++;
+        while (i < n && (unsigned char)s[i] & 0x80) {
+            size_t len = sequence((const unsigned char *)s + i, n - i);
+            if (!len) return i;
+            i += len;
+        }
+    }
+    return n;
+}
+
+/* Bytes of the ill-formed part at s: a sequence's beginning as far as it could have gone on, at least one byte. */
+static size_t ill_formed(const unsigned char *s, size_t n) {
+    unsigned char t[4];
+    size_t len = s[0] < 0xC2 || s[0] > 0xF4 ? 1 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
+    for (size_t keep = len - 1; keep > 1; keep--) {
+        if (keep > n) continue;
+        memset(t, 0x80, sizeof t);
+        memcpy(t, s, keep);
+        if (sequence(t, len)) return keep;
+    }
+    return 1;
+}
+
+void utf8_repair(struct buf *b, const char *s, size_t n) {
+    size_t i = 0;
+    while (i < n) {
+        size_t good = utf8_valid(s + i, n - i);
+        buf_add(b, s + i, good);
+        i += good;
+        if (i == n) break;
+        buf_adds(b, "\xEF\xBF\xBD");
+        i += ill_formed((const unsigned char *)s + i, n - i);
+    }
+}
