@@ -4,11 +4,14 @@
 #include "common/model/lora.h"
 
 struct decoder;
-/* Room for `slots` sequences and `max_tokens` cached tokens in all; at most `max_rows` rows a call. give: decoder_free. */
+/* Room for `slots` sequences and `max_tokens` cached tokens in all, however they are spread over the slots; at most
+   `max_rows` rows a call. Adapters are summed and borrowed. give: decoder_free. */
 struct decoder *decoder_new(const struct model *m, const struct lora *const *a, int n_adapters, int slots, int64_t max_tokens, int max_rows, struct err *e);
 void decoder_free(struct decoder *d);
 /* Feeds rows: ids(R), slot(R); positions follow each slot's length. logits_at(M): rows whose next-token logits are
-   wanted, ascending; logits(M,V) f32 host. Pages run out: RC_IO naming --max-cached-tokens. */
+   wanted, ascending; logits(M,V) f32 host. A row's logits do not depend on what else is fed with it. No room for R
+   more tokens: RC_IO naming --max-cached-tokens, an id outside the vocabulary: RC_INPUT, and nothing was fed. After
+   any other error the decoder may only be freed. */
 int decoder_feed(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *logits_at, int M, float *logits, struct err *e);
 int decoder_length(const struct decoder *d, int slot); /* tokens cached */
 void decoder_reset(struct decoder *d, int slot);       /* frees the slot's pages */

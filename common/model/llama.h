@@ -4,7 +4,7 @@
 #define COADOR_LLAMA_H
 #include "common/model/lora.h"
 
-/* Sequences packed end to end. Host arrays; the pass uploads them. */
+/* Sequences packed end to end, none of them empty. Host arrays; the pass uploads them. */
 struct packed {
     int R, S, M;           /* tokens, sequences, trained (or scored) tokens */
     const int32_t *ids;    /* (R) */
@@ -13,19 +13,23 @@ struct packed {
     const int32_t *cu;     /* (S+1) row where each sequence starts */
     const int32_t *sel;    /* (M) rows whose next token is trained, ascending */
     const int32_t *target; /* (M) that next token */
-    const float *scale;    /* (M) d loss/d token loss: weight / trained tokens of the whole step */
+    const float *scale;    /* (M) d loss/d token loss: weight / trained tokens of the whole step (training only) */
 };
 
 struct llama_pass; /* activations and scratch for batches up to a size */
 /* Memory for passes of at most R rows and S sequences; `train`: with saved activations for the backward.
+   lora: the adapter's rank, sites and dropout; without `train` only r counts, the largest of the adapters that will be
+   summed, and NULL means none. A training pass scores too, with its own adapter.
    Logits are taken in chunks of at most `chunk` trained rows (0: chosen here). give: llama_pass_free. */
 struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, bool train, int chunk, struct err *e);
 void llama_pass_free(struct llama_pass *p);
-/* Bytes such a pass takes: for --estimate and token budgets. */
+/* Bytes such a pass takes in device memory, exactly, where activations are f32: for --estimate and token budgets.
+   A batch that fills the pass only in part touches as much less. */
 size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, int R, int S, bool train, int chunk);
 
 struct dropout_run { uint64_t seed; uint32_t step; }; /* masks of this pass; NULL: no dropout */
-/* Forward and backward: loss(M) host f32 token losses; grad (a->n) f32 device += gradient of Σ scale·loss. */
+/* All three: an id outside the vocabulary is RC_INPUT, what the device reports RC_IO or RC_DEVICE. M 0 does nothing.
+   Forward and backward: loss(M) host f32 token losses; grad (a->n) f32 device += gradient of Σ scale·loss. */
 int llama_train(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, struct err *e);
 /* Forward only: token losses of the selected rows. adapters may be NULL/0; several are summed. */
 int llama_score(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *loss, struct err *e);

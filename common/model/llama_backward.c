@@ -1,0 +1,100 @@
+/* The layers' backward: gradients of the adapters, and of the residual stream down to the lowest adapter.
+   Nothing is computed for frozen weights. What is cheap is computed again (norms' outputs, SwiGLU's, dropout). */
+#include "common/model/llama_pass.h"
+#include <math.h>
+
+/* Adds dA, dB of one site. xd: the input its A saw. dx(R,K) = beta·dx + dh·A unless NULL. */
+static void site_backward(struct llama_pass *p, const struct run *r, int layer, enum site s, const void *dy, const void *xd, float beta, void *dx, float *grad) {
+    struct dev *d = r->m->d;
+    const struct weight *w = &r->m->layers[layer].w[s];
+    const struct lora *a = r->a[0];
+    int at = layer * N_SITES + (int)s;
+    const float *A = a->p + a->a_off[at], *B = a->p + a->b_off[at];
+    d->lora_up_bwd(d->ctx, p->dh, grad + a->b_off[at], dy, p->acts[layer].h[s], B, a->scale, r->R, a->cfg.r, (int)w->rows);
+    d->lora_down_bwd(d->ctx, beta, dx, grad + a->a_off[at], p->dh, xd, A, r->R, a->cfg.r, (int)w->cols);
+}
+
+/* The adapters of one input with dropout: their input gradients meet in p->dxd, pass the mask, and join dx. */
+static void dropped_backward(struct llama_pass *p, const struct run *r, int layer, enum input in, const void *x, const void *const *dy, void *dx, float *grad) {
+    struct dev *d = r->m->d;
+    const struct lora *a = r->a[0];
+    enum site s0 = input_sites[in].first;
+    int K = (int)r->m->layers[layer].w[s0].cols;
+    bool shared = !a->cfg.per_module;
+    const void *xd = shared ? run_drop(r, layer, in, 0, x, K) : NULL;
+    float beta = 0;
+    for (int j = 0; j < input_sites[in].n; j++) {
+        int module = (int)s0 + j;
+        if (a->a_off[layer * N_SITES + module] < 0) continue;
+        if (!shared) xd = run_drop(r, layer, in, module, x, K);
+        site_backward(p, r, layer, s0 + j, dy[j], xd, beta, dx ? p->dxd : NULL, grad);
+        beta = shared;
+        if (shared || !dx) continue;
+        struct dropout_key key = run_drop_key(r, layer, in, module);
+        d->dropout(d->ctx, 1, dx, p->dxd, r->seq, r->pos, &key, r->R, K);
+    }
+    if (!shared || !dx) return;
+    struct dropout_key key = run_drop_key(r, layer, in, 0);
+    d->dropout(d->ctx, 1, dx, p->dxd, r->seq, r->pos, &key, r->R, K);
+}
+
+/* dx(R,K) = gradient of the input x of some linears, from theirs, dy[j]; NULL: not wanted. x may be anything where
+   no adapter sits. */
+static void input_backward(struct llama_pass *p, const struct run *r, int layer, enum input in, const void *x, const void *const *dy, void *dx, float *grad) {
+    struct dev *d = r->m->d;
+    enum site s0 = input_sites[in].first;
+    for (int j = 0; dx && j < input_sites[in].n; j++)
+        d->linear_dx(d->ctx, j > 0, dx, dy[j], &r->m->layers[layer].w[s0 + j], r->R);
+    if (!run_adapts(r, layer, in)) return;
+    if (r->drop) {
+        dropped_backward(p, r, layer, in, x, dy, dx, grad);
+        return;
+    }
+    for (int j = 0; j < input_sites[in].n; j++)
+        if (r->a[0]->a_off[layer * N_SITES + (int)s0 + j] >= 0) site_backward(p, r, layer, s0 + j, dy[j], x, 1, dx, grad);
+}
+
+/* Second half: p->dx is the gradient of the next layer's x on entry, of x_mid on return.
+   gate and up are overwritten by their gradients. */
+static void mlp_backward(struct llama_pass *p, const struct run *r, int layer, enum input lowest, float *grad) {
+    const struct model *m = r->m;
+    const struct model_config *c = &m->cfg;
+    struct dev *d = m->d;
+    struct acts *t = &p->acts[layer];
+    int64_t n = (int64_t)r->R * c->F;
+    if (run_adapts(r, layer, IN_DOWN)) d->swiglu(d->ctx, r->xn, t->gate, t->up, n);
+    input_backward(p, r, layer, IN_DOWN, r->xn, (const void *[]){p->dx}, lowest < IN_DOWN ? p->dn : NULL, grad);
+    if (lowest == IN_DOWN) return;
+    d->swiglu_bwd(d->ctx, t->gate, t->up, p->dn, t->gate, t->up, n);
+    if (run_adapts(r, layer, IN_MLP)) d->rmsnorm(d->ctx, r->xn, NULL, t->x_mid, m->layers[layer].mlp_norm, c->norm_eps, r->R, c->C);
+    input_backward(p, r, layer, IN_MLP, r->xn, (const void *[]){t->gate, t->up}, lowest < IN_MLP ? p->dn : NULL, grad);
+    if (lowest == IN_MLP) return;
+    d->rmsnorm_bwd(d->ctx, p->dx, p->dn, t->x_mid, m->layers[layer].mlp_norm, t->rstd[1], r->R, c->C);
+}
+
+/* First half: p->dx goes from the gradient of x_mid to that of x; in layer 0 only the adapters' gradients are wanted. */
+static void attention_backward(struct llama_pass *p, const struct run *r, int layer, enum input lowest, const int32_t *cu, int S, float *grad) {
+    const struct model *m = r->m;
+    const struct model_config *c = &m->cfg;
+    struct dev *d = m->d;
+    struct acts *t = &p->acts[layer];
+    input_backward(p, r, layer, IN_O, t->o, (const void *[]){p->dx}, lowest < IN_O ? p->dn : NULL, grad);
+    if (lowest == IN_O) return;
+    d->attention_bwd(d->ctx, p->dq, p->dk, p->dv, p->dn, t->q, t->k, t->v, t->o, t->lse, cu, p->cu, S, c->H, c->G, c->D, 1 / sqrtf((float)c->D));
+    d->rope(d->ctx, p->dq, r->pos, m->inv_freq, -1, r->R, c->H, c->D);
+    d->rope(d->ctx, p->dk, r->pos, m->inv_freq, -1, r->R, c->G, c->D);
+    if (run_adapts(r, layer, IN_ATTN)) d->rmsnorm(d->ctx, r->xn, NULL, t->x, m->layers[layer].attn_norm, c->norm_eps, r->R, c->C);
+    input_backward(p, r, layer, IN_ATTN, r->xn, (const void *[]){p->dq, p->dk, p->dv}, layer > 0 ? p->dn : NULL, grad);
+    if (layer == 0) return;
+    d->rmsnorm_bwd(d->ctx, p->dx, p->dn, t->x, m->layers[layer].attn_norm, t->rstd[0], r->R, c->C);
+}
+
+void llama_backward(struct llama_pass *p, const struct run *r, const int32_t *cu, int S, float *grad) {
+    enum input lowest = IN_ATTN; /* below layer 0's lowest adapter no gradient is needed */
+    while (lowest < IN_DOWN && !run_adapts(r, 0, lowest)) lowest++;
+    for (int l = r->m->cfg.L - 1; l >= 0; l--) {
+        enum input low = l > 0 ? IN_ATTN : lowest;
+        mlp_backward(p, r, l, low, grad);
+        if (low < IN_MLP) attention_backward(p, r, l, low, cu, S, grad);
+    }
+}

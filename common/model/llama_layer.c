@@ -1,0 +1,100 @@
+/* A layer's forward in two parts, with whatever attention between them: packed in llama.c, cached in decode.c. */
+#include "common/model/llama_pass.h"
+
+const struct input_sites input_sites[N_INPUTS] = {
+    [IN_ATTN] = {SITE_Q, 3}, [IN_O] = {SITE_O, 1}, [IN_MLP] = {SITE_GATE, 2}, [IN_DOWN] = {SITE_DOWN, 1}};
+
+void *layout_take(struct layout *l, size_t bytes) {
+    void *p = l->base ? l->base + l->at : NULL;
+    l->at += (bytes + 63) / 64 * 64;
+    return p;
+}
+
+int widest_input(const struct model_config *c) {
+    int w = c->C > c->H * c->D ? c->C : c->H * c->D;
+    return w > c->F ? w : c->F;
+}
+
+static bool has_site(const struct lora *a, int layer, enum site s) { return a->a_off[layer * N_SITES + s] >= 0; }
+
+bool run_adapts(const struct run *r, int layer, enum input in) {
+    for (int i = 0; i < r->n_a; i++)
+        for (int j = 0; j < input_sites[in].n; j++)
+            if (has_site(r->a[i], layer, input_sites[in].first + j)) return true;
+    return false;
+}
+
+/* Only training drops, and it runs one adapter. */
+struct dropout_key run_drop_key(const struct run *r, int layer, enum input in, int module) {
+    const struct lora_config *c = &r->a[0]->cfg;
+    return (struct dropout_key){.seed = r->drop->seed, .step = r->drop->step, .layer = (uint32_t)layer,
+        .site = c->per_module ? 8 + (uint32_t)module : (uint32_t)in, .p = (float)c->dropout};
+}
+
+const void *run_drop(const struct run *r, int layer, enum input in, int module, const void *x, int K) {
+    if (!r->drop) return x;
+    struct dev *d = r->m->d;
+    struct dropout_key key = run_drop_key(r, layer, in, module);
+    d->dropout(d->ctx, 0, r->xd, x, r->seq, r->pos, &key, r->R, K);
+    return r->xd;
+}
+
+/* y += Σ over adapters of scale·(x·Aᵀ)·Bᵀ for one site; h is scratch, or what the backward will read. */
+static void site_adapt(const struct run *r, int layer, enum site s, void *y, const void *x, void *h) {
+    struct dev *d = r->m->d;
+    const struct weight *w = &r->m->layers[layer].w[s];
+    for (int i = 0; i < r->n_a; i++) {
+        const struct lora *a = r->a[i];
+        if (!has_site(a, layer, s)) continue;
+        int at = layer * N_SITES + (int)s;
+        d->lora_down(d->ctx, h, x, a->p + a->a_off[at], r->R, a->cfg.r, (int)w->cols);
+        d->lora_up(d->ctx, y, h, a->p + a->b_off[at], a->scale, r->R, a->cfg.r, (int)w->rows);
+    }
+}
+
+/* y[j] = beta·y[j] + the linears of one input; the base path sees x undropped. */
+static void input_forward(const struct run *r, int layer, enum input in, const void *x, float beta, void *const *y, void *const *h) {
+    struct dev *d = r->m->d;
+    const struct weight *w = r->m->layers[layer].w;
+    enum site s0 = input_sites[in].first;
+    for (int j = 0; j < input_sites[in].n; j++) d->linear(d->ctx, beta, y[j], x, &w[s0 + j], r->R);
+    if (!run_adapts(r, layer, in)) return;
+    bool per_module = r->drop && r->a[0]->cfg.per_module;
+    const void *xd = per_module ? NULL : run_drop(r, layer, in, 0, x, (int)w[s0].cols);
+    for (int j = 0; j < input_sites[in].n; j++) {
+        if (per_module) {
+            if (!has_site(r->a[0], layer, s0 + j)) continue;
+            xd = run_drop(r, layer, in, (int)s0 + j, x, (int)w[s0].cols);
+        }
+        site_adapt(r, layer, s0 + j, y[j], xd, h[s0 + j]);
+    }
+}
+
+void layer_qkv(const struct run *r, int layer, struct acts *t) {
+    const struct model *m = r->m;
+    const struct model_config *c = &m->cfg;
+    struct dev *d = m->d;
+    d->rmsnorm(d->ctx, r->xn, t->rstd[0], t->x, m->layers[layer].attn_norm, c->norm_eps, r->R, c->C);
+    input_forward(r, layer, IN_ATTN, r->xn, 0, (void *[]){t->q, t->k, t->v}, t->h);
+    d->rope(d->ctx, t->q, r->pos, m->inv_freq, 1, r->R, c->H, c->D);
+    d->rope(d->ctx, t->k, r->pos, m->inv_freq, 1, r->R, c->G, c->D);
+}
+
+/* y = x unless they are the same buffer. */
+static void carry(const struct run *r, void *y, const void *x) {
+    struct dev *d = r->m->d;
+    if (y != x) d->copy(d->ctx, y, x, dtype_bytes(d->act, (int64_t)r->R * r->m->cfg.C));
+}
+
+void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next) {
+    const struct model *m = r->m;
+    const struct model_config *c = &m->cfg;
+    struct dev *d = m->d;
+    carry(r, t->x_mid, t->x);
+    input_forward(r, layer, IN_O, t->o, 1, (void *[]){t->x_mid}, t->h);
+    d->rmsnorm(d->ctx, r->xn, t->rstd[1], t->x_mid, m->layers[layer].mlp_norm, c->norm_eps, r->R, c->C);
+    input_forward(r, layer, IN_MLP, r->xn, 0, (void *[]){t->gate, t->up}, t->h);
+    d->swiglu(d->ctx, r->xn, t->gate, t->up, (int64_t)r->R * c->F);
+    carry(r, x_next, t->x_mid);
+    input_forward(r, layer, IN_DOWN, r->xn, 1, (void *[]){x_next}, t->h);
+}

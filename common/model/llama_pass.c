@@ -1,0 +1,112 @@
+/* The memory of a pass: one piece, laid out once; nothing is allocated per step. */
+#include "common/model/llama_pass.h"
+#include <stdlib.h>
+
+static bool drops(const struct lora_config *a) { return a->dropout > 0; }
+
+/* One set of activations. LoRA's inner ones are kept per site for the backward, else one scratch serves all. */
+static void take_acts(struct layout *l, struct acts *t, const struct model_config *c, const struct lora_config *a, int64_t R, bool train, enum dtype act) {
+    t->q = layout_take(l, dtype_bytes(act, R * c->H * c->D));
+    t->k = layout_take(l, dtype_bytes(act, R * c->G * c->D));
+    t->v = layout_take(l, dtype_bytes(act, R * c->G * c->D));
+    t->o = layout_take(l, dtype_bytes(act, R * c->H * c->D));
+    t->gate = layout_take(l, dtype_bytes(act, R * c->F));
+    t->up = layout_take(l, dtype_bytes(act, R * c->F));
+    t->lse = layout_take(l, (size_t)R * (size_t)c->H * sizeof(float));
+    t->x = layout_take(l, dtype_bytes(act, R * c->C));
+    t->x_mid = train ? layout_take(l, dtype_bytes(act, R * c->C)) : t->x;
+    for (int i = 0; i < 2; i++) t->rstd[i] = train ? layout_take(l, (size_t)R * sizeof(float)) : NULL;
+    void *h = train || !a->r ? NULL : layout_take(l, dtype_bytes(act, R * a->r));
+    for (int s = 0; s < N_SITES; s++) t->h[s] = train && a->sites[s] ? layout_take(l, dtype_bytes(act, R * a->r)) : h;
+}
+
+static void take_backward(struct layout *l, struct llama_pass *p, const struct model_config *c, const struct lora_config *a, int64_t R, enum dtype act) {
+    int64_t wide = R * widest_input(c);
+    p->dx = layout_take(l, dtype_bytes(act, R * c->C));
+    p->dn = layout_take(l, dtype_bytes(act, wide));
+    p->dxg = layout_take(l, dtype_bytes(act, R * c->C));
+    p->dq = layout_take(l, dtype_bytes(act, R * c->H * c->D));
+    p->dk = layout_take(l, dtype_bytes(act, R * c->G * c->D));
+    p->dv = layout_take(l, dtype_bytes(act, R * c->G * c->D));
+    p->dh = layout_take(l, dtype_bytes(act, R * a->r));
+    p->xd = drops(a) ? layout_take(l, dtype_bytes(act, wide)) : NULL;
+    p->dxd = drops(a) ? layout_take(l, dtype_bytes(act, wide)) : NULL;
+}
+
+static void take_batch(struct layout *l, struct llama_pass *p) {
+    size_t rows = (size_t)p->R * sizeof(int32_t);
+    p->ids = layout_take(l, rows);
+    p->pos = layout_take(l, rows);
+    p->seq = layout_take(l, rows);
+    p->cu = layout_take(l, ((size_t)p->S + 1) * sizeof(int32_t));
+    p->sel = layout_take(l, rows);
+    p->target = layout_take(l, rows);
+    p->scale = layout_take(l, rows);
+}
+
+/* Lays p out from base; with base NULL only counts. p->acts: L of them, or one when it may be shared. */
+static size_t lay_out(struct llama_pass *p, const struct model_config *c, enum dtype act, void *base) {
+    struct layout l = {base, 0};
+    int64_t R = p->R;
+    struct acts counted;
+    for (int i = 0; i < c->L; i++) {
+        if (i > 0 && !p->train) { /* every layer shares the first one's */
+            if (p->acts) p->acts[i] = p->acts[0];
+            continue;
+        }
+        take_acts(&l, p->acts ? &p->acts[i] : &counted, c, &p->lora, R, p->train, act);
+    }
+    p->xn = layout_take(&l, dtype_bytes(act, R * widest_input(c)));
+    p->xg = layout_take(&l, dtype_bytes(act, R * c->C));
+    p->rstd_g = layout_take(&l, (size_t)R * sizeof(float));
+    p->logits = layout_take(&l, dtype_bytes(act, (int64_t)p->chunk * c->V));
+    p->loss = layout_take(&l, (size_t)R * sizeof(float));
+    if (p->train) {
+        p->x_out = layout_take(&l, dtype_bytes(act, R * c->C));
+        take_backward(&l, p, c, &p->lora, R, act);
+    } else if (p->acts) {
+        p->x_out = p->acts[0].x;
+    }
+    take_batch(&l, p);
+    return l.at;
+}
+
+/* Rows of logits at a time: enough that decoding the head's packed weight is small beside the product. */
+#define DEFAULT_CHUNK 128
+
+static void describe(struct llama_pass *p, const struct lora_config *lora, int R, int S, bool train, int chunk) {
+    *p = (struct llama_pass){.R = R, .S = S, .train = train};
+    if (lora) p->lora = *lora;
+    p->chunk = chunk > 0 ? chunk : DEFAULT_CHUNK;
+    if (p->chunk > R) p->chunk = R;
+}
+
+size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, int R, int S, bool train, int chunk) {
+    struct llama_pass p;
+    describe(&p, lora, R, S, train, chunk);
+    return lay_out(&p, c, DT_F32, NULL);
+}
+
+struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, bool train, int chunk, struct err *e) {
+    if (R < 1 || S < 1 || (train && !lora)) BUG("pass of %d rows, %d sequences", R, S);
+    struct llama_pass *p = xmalloc(sizeof *p);
+    describe(p, lora, R, S, train, chunk);
+    size_t bytes = lay_out(p, &m->cfg, m->d->act, NULL);
+    void *arena = NULL;
+    if (dev_err(m->d, m->d->alloc(m->d->ctx, &arena, bytes), e, "activations", bytes) < 0) {
+        free(p);
+        return NULL;
+    }
+    p->m = m;
+    p->arena = arena;
+    p->acts = xcalloc((size_t)m->cfg.L, sizeof *p->acts);
+    lay_out(p, &m->cfg, m->d->act, arena);
+    return p;
+}
+
+void llama_pass_free(struct llama_pass *p) {
+    if (!p) return;
+    p->m->d->free(p->m->d->ctx, p->arena);
+    free(p->acts);
+    free(p);
+}

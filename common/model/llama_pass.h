@@ -1,0 +1,84 @@
+/* Private to llama*.c and decode.c: the buffers of a pass, and the parts of a layer that training, scoring and
+   decoding share. Letters as in config.h. */
+#ifndef COADOR_LLAMA_PASS_H
+#define COADOR_LLAMA_PASS_H
+#include "common/model/llama.h"
+
+/* The linears of a layer by the input they share; the number is also dropout's site (kernels/dropout.h). */
+enum input { IN_ATTN, IN_O, IN_MLP, IN_DOWN, N_INPUTS };
+struct input_sites {
+    enum site first;
+    int n;
+};
+extern const struct input_sites input_sites[N_INPUTS];
+
+/* What the backward needs of one layer, all in device memory. Without training every layer shares one set, and x_mid
+   and the next layer's x are x itself: the residual stream is added to in place. */
+struct acts {
+    void *x;             /* (R,C) residual stream that enters */
+    void *q, *k, *v;     /* (R,H·D) (R,G·D) (R,G·D), q and k rotated */
+    void *o;             /* (R,H·D) attention's output */
+    void *x_mid;         /* (R,C) residual stream between attention and MLP */
+    void *gate, *up;     /* (R,F) */
+    void *h[N_SITES];    /* (R,r) LoRA's inner activations */
+    float *lse;          /* (R,H) */
+    float *rstd[2];      /* (R) of the norms before attention and MLP */
+};
+
+/* One run over R rows. */
+struct run {
+    const struct model *m;
+    const struct lora *const *a; /* n_a adapters, summed */
+    int n_a;
+    int R;
+    const int32_t *seq, *pos;       /* (R) device */
+    const struct dropout_run *drop; /* NULL: none */
+    void *xn;                       /* (R, widest input) a linear's input: normed x, or SwiGLU's output */
+    void *xd;                       /* the same after dropout; NULL without */
+};
+
+/* A bump allocator that first counts (base NULL), then places: sizes and pointers cannot disagree. */
+struct layout {
+    unsigned char *base;
+    size_t at;
+};
+void *layout_take(struct layout *l, size_t bytes);
+
+int widest_input(const struct model_config *c);          /* max(C, H·D, F) */
+bool run_adapts(const struct run *r, int layer, enum input in); /* some adapter has a site there */
+/* Dropout of the shared mask, or of one module's; drops x(R,K) into r->xd and gives it, or x without dropout. */
+const void *run_drop(const struct run *r, int layer, enum input in, int module, const void *x, int K);
+struct dropout_key run_drop_key(const struct run *r, int layer, enum input in, int module);
+
+/* Norm, q, k, v with adapters, rotation. */
+void layer_qkv(const struct run *r, int layer, struct acts *t);
+/* Output projection onto the residual stream, norm, MLP; writes the next layer's x. */
+void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next);
+
+struct llama_pass {
+    const struct model *m;
+    struct lora_config lora; /* r 0: none */
+    int R, S, chunk;         /* room: rows, sequences, rows of logits */
+    bool train;
+    void *arena;             /* all device memory of the pass */
+    struct acts *acts;       /* L */
+    void *x_out;             /* (R,C) residual stream that leaves the last layer */
+    void *xn, *xd;           /* (R, widest) */
+    void *xg;                /* (R,C) the selected rows of x_out */
+    float *rstd_g;           /* (R) of the last norm */
+    void *logits;            /* (chunk,V) */
+    float *loss;             /* (R) */
+    /* backward only */
+    void *dx;                /* (R,C) gradient of the residual stream */
+    void *dn;                /* (R, widest) gradient of a linear's input */
+    void *dxg;               /* (R,C) gradient of the selected rows */
+    void *dxd;               /* (R, widest) gradient of the dropped input; NULL without dropout */
+    void *dq, *dk, *dv;      /* shapes of q, k, v */
+    void *dh;                /* (R,r) */
+    /* the batch */
+    int32_t *ids, *pos, *seq, *cu, *sel, *target;
+    float *scale;
+};
+/* Through all layers from the last: p->dx holds the gradient of x_out. */
+void llama_backward(struct llama_pass *p, const struct run *r, const int32_t *cu, int S, float *grad);
+#endif
