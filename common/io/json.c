@@ -4,9 +4,12 @@
 #include "common/io/io.h"
 #include "common/io/json_number.h"
 #include "common/io/json_scan.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define QUOTE(x) QUOTE_(x)
+#define QUOTE_(x) #x
 #define FEW_MEMBERS 8 /* objects up to here are checked for duplicate keys pair by pair, larger ones by a hash table */
 
 struct chunk {
@@ -32,6 +35,7 @@ struct scan {
     char *out;        /* next free byte of d->strings */
     const char *what; /* the first error and its place */
     const char *at;
+    const struct json *twice; /* member whose key is a duplicate, if that is the error */
 };
 
 /* ---- memory ---- */
@@ -199,8 +203,15 @@ static bool same_key(const struct json *a, const struct json *b) {
     return a->key_len == b->key_len && !memcmp(a->key, b->key, a->key_len);
 }
 
-/* The first member of a large object whose key stood before, or NULL. */
-static const struct json *find_duplicate(struct json_doc *d, const struct json *object) {
+static int fail_twice(struct scan *s, const char *at, const struct json *m) {
+    s->twice = m;
+    return fail(s, at, "duplicate key");
+}
+
+/* Whether every key of a large object, read in full, stands once. */
+static int check_keys(struct scan *s, const struct json *object) {
+    struct json_doc *d = s->d;
+    const char *end = object->first->raw; /* of the member before */
     size_t size = 32;
     while (size < object->count * 2) size *= 2;
     if (size > d->table_cap) {
@@ -212,10 +223,11 @@ static const struct json *find_duplicate(struct json_doc *d, const struct json *
     for (const struct json *m = object->first; m; m = m->next) {
         size_t i = key_hash(m) & (size - 1);
         for (; d->table[i]; i = (i + 1) & (size - 1))
-            if (same_key(d->table[i], m)) return m;
+            if (same_key(d->table[i], m)) return fail_twice(s, json_skip_space(json_skip_space(end, s->end) + 1, s->end), m);
         d->table[i] = m;
+        end = m->raw + m->raw_len;
     }
-    return NULL;
+    return 0;
 }
 
 static int scan_value(struct scan *s, struct json *v, int depth);
@@ -246,7 +258,7 @@ static int scan_key(struct scan *s, const struct json *object, struct json *m) {
     if (scan_string(s, &m->key, &m->key_len) < 0) return -1;
     if (object->count < FEW_MEMBERS)
         for (const struct json *x = object->first; x; x = x->next)
-            if (same_key(x, m)) return fail(s, at, "duplicate key");
+            if (same_key(x, m)) return fail_twice(s, at, m);
     s->p = json_skip_space(s->p, s->end);
     if (s->p == s->end || *s->p != ':') return fail(s, s->p, "expected : after a key");
     s->p++;
@@ -270,8 +282,7 @@ static int scan_object(struct scan *s, struct json *v, int depth) {
         if (*s->p++ != ',') return fail(s, s->p - 1, "expected , or } in an object");
     }
     s->p++;
-    const struct json *twice = v->count > FEW_MEMBERS ? find_duplicate(s->d, v) : NULL;
-    return twice ? fail(s, twice->raw, "duplicate key") : 0;
+    return v->count > FEW_MEMBERS ? check_keys(s, v) : 0;
 }
 
 static int scan_value(struct scan *s, struct json *v, int depth) {
@@ -285,7 +296,7 @@ static int scan_value(struct scan *s, struct json *v, int depth) {
         break;
     case '{':
     case '[':
-        if (depth > JSON_MAX_DEPTH) return fail(s, start, "nested too deeply, at most 512 levels");
+        if (depth > JSON_MAX_DEPTH) return fail(s, start, "nested too deeply, at most " QUOTE(JSON_MAX_DEPTH) " levels");
         rc = *start == '{' ? scan_object(s, v, depth) : scan_array(s, v, depth);
         break;
     case 't': rc = scan_word(s, v, "true", JSON_BOOL, true); break;
@@ -331,8 +342,15 @@ static int parse_into(struct json_doc *d, const char *text, size_t n, const char
     if (!scan_text(&s)) return 0;
     d->root = NULL;
     locate(&s, &line, &column);
-    if (name) return err_set(e, RC_INPUT, "%s:%zu: column %zu: %s", name, line, column, s.what);
-    return err_set(e, RC_INPUT, "line %zu column %zu: %s", line, column, s.what);
+    if (name)
+        err_set(e, RC_INPUT, "%s:%zu: column %zu: %s", name, line, column, s.what);
+    else
+        err_set(e, RC_INPUT, "line %zu column %zu: %s", line, column, s.what);
+    if (e && s.twice) {
+        size_t used = strlen(e->msg);
+        snprintf(e->msg + used, sizeof e->msg - used, " \"%.*s\"", (int)(s.twice->key_len < 60 ? s.twice->key_len : 60), s.twice->key);
+    }
+    return -1;
 }
 
 int json_reparse(struct json_doc *d, const char *text, size_t n, struct err *e) {

@@ -49,7 +49,7 @@ struct record *record_parse(const char *line, size_t n, struct err *e) {
             add_fields(r, v);
             return r;
         }
-        err_set(e, RC_INPUT, "line 1 column 1: not an object, expected {\"id\": …}");
+        err_set(e, RC_INPUT, "line 1 column 1: not an object, expected a record");
     }
     record_free(r);
     return NULL;
