@@ -26,7 +26,6 @@ struct model {
     const float *inv_freq;         /* (D/2) f32, device */
     struct layer *layers;          /* L */
     struct tokenizer *tok;         /* owned */
-    char hash[65];                 /* identity of the base: SHA-256 of the file (single file) or of its tensors' hashes */
     char *path;                    /* as given */
     size_t weight_bytes;           /* in device memory, mapped parts included */
     struct model_store *store;     /* files and device memory held; private */
@@ -36,8 +35,12 @@ struct model {
    (rope_freqs apart). give: model_close. */
 struct model *model_open(const char *path, struct dev *d, enum base_dtype base, struct err *e);
 void model_close(struct model *m);
+/* Identity of the base, 64 hex digits: SHA-256 of a GGUF file; of a directory's tensors by name, type, shape and bytes,
+   however they are sharded. Computed when first asked for (0.6 s a GB with SHA instructions), then kept. */
+const char *model_hash(const struct model *m);
 /* Bytes the weights will take on a device, from the header alone (for --estimate). */
 int model_estimate(const char *path, enum base_dtype base, struct model_config *cfg, size_t *bytes, struct err *e);
-/* kerr of a device verb as an error: "out of device memory: WHAT needs N bytes", … ; 0 for K_OK. */
+/* kerr of a device verb as an error: "out of device memory: WHAT needs N bytes", … ; 0 for K_OK.
+   K_NOMEM is RC_IO, the others RC_DEVICE. */
 int dev_err(struct dev *d, enum kerr k, struct err *e, const char *what, size_t bytes);
 #endif

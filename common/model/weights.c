@@ -1,0 +1,153 @@
+/* Tensors by role: see weights.h. Names are Hugging Face's or llama.cpp's; each tensor of the shape is asked for once,
+   and what nobody asked for is an error. */
+#include "common/model/weights.h"
+#include "common/io/io.h"
+#include "common/io/strmap.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const site_names[N_SITES] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+const char *const site_paths[N_SITES] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+                                         "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"};
+static const char *const gguf_sites[N_SITES] = {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
+
+void site_shape(const struct model_config *c, enum site s, int *rows, int *cols) {
+    int q = c->H * c->D, kv = c->G * c->D;
+    const int shapes[N_SITES][2] = {{q, c->C}, {kv, c->C}, {kv, c->C}, {c->C, q}, {c->F, c->C}, {c->F, c->C}, {c->C, c->F}};
+    *rows = shapes[s][0];
+    *cols = shapes[s][1];
+}
+
+struct finder {
+    struct weights *w;
+    struct strmap names;
+    bool *used; /* of w->all */
+    struct err *e;
+};
+
+static const struct tensor *find(struct finder *f, const char *name) {
+    int i = strmap_get(&f->names, name, strlen(name));
+    if (i < 0) return NULL;
+    f->used[i] = true;
+    return f->w->all[i];
+}
+
+static int fail(const struct finder *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int fail(const struct finder *f, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    err_vset(f->e, RC_INPUT, fmt, ap);
+    va_end(ap);
+    return err_prefix(f->e, "%s: ", f->w->path);
+}
+
+static void shape_text(const struct tensor *t, char *s, size_t n) {
+    size_t at = 0;
+    s[0] = 0;
+    for (int i = 0; i < t->dims && at < n; i++) at += (size_t)snprintf(s + at, n - at, "%s%lld", i ? "x" : "", (long long)t->shape[i]);
+}
+
+/* A tensor of `rows` x `cols` (rows 0: a vector of cols) by the name of this kind of source. */
+static int need(struct finder *f, const struct tensor **out, const char *name, int rows, int cols) {
+    const struct tensor *t = find(f, name);
+    char got[160], want[40];
+    if (!t) return fail(f, "tensor %s is missing", name);
+    if (rows)
+        snprintf(want, sizeof want, "%dx%d", rows, cols);
+    else
+        snprintf(want, sizeof want, "%d", cols);
+    shape_text(t, got, sizeof got);
+    if (strcmp(got, want)) return fail(f, "tensor %s has shape %s, expected %s", name, got, want);
+    bool plain = t->type == DT_F32 || t->type == DT_F16 || t->type == DT_BF16;
+    bool block = t->type == DT_Q8_0 || t->type == DT_Q4_0 || t->type == DT_Q4_1;
+    if (!plain && !(block && rows))
+        return fail(f, "tensor %s has type %s, expected %s", name, dtype_name(t->type), rows ? "f32, f16, bf16, q8_0, q4_0 or q4_1" : "f32, f16 or bf16");
+    *out = t;
+    return 0;
+}
+
+static int find_layer(struct finder *f, int l) {
+    struct layer_files *x = &f->w->layers[l];
+    const struct model_config *c = &f->w->cfg;
+    char name[100];
+    bool g = f->w->gguf;
+    for (int s = 0; s < N_SITES; s++) {
+        int rows, cols;
+        site_shape(c, (enum site)s, &rows, &cols);
+        if (g)
+            snprintf(name, sizeof name, "blk.%d.%s.weight", l, gguf_sites[s]);
+        else
+            snprintf(name, sizeof name, "model.layers.%d.%s.weight", l, site_paths[s]);
+        if (need(f, &x->w[s], name, rows, cols) < 0) return -1;
+    }
+    snprintf(name, sizeof name, g ? "blk.%d.attn_norm.weight" : "model.layers.%d.input_layernorm.weight", l);
+    if (need(f, &x->attn_norm, name, 0, c->C) < 0) return -1;
+    snprintf(name, sizeof name, g ? "blk.%d.ffn_norm.weight" : "model.layers.%d.post_attention_layernorm.weight", l);
+    return need(f, &x->mlp_norm, name, 0, c->C);
+}
+
+/* A tied model may also store its head, as some exporters do; then it must be the embedding's bytes. */
+static int find_head(struct finder *f) {
+    struct weights *w = f->w;
+    const char *name = w->gguf ? "output.weight" : "lm_head.weight";
+    const struct tensor *extra;
+    w->head = w->embed;
+    if (!w->cfg.tied) return need(f, &w->head, name, w->cfg.V, w->cfg.C);
+    if (strmap_get(&f->names, name, strlen(name)) < 0) return 0;
+    if (need(f, &extra, name, w->cfg.V, w->cfg.C) < 0) return -1;
+    if (extra->type != w->embed->type || memcmp(extra->data, w->embed->data, extra->bytes))
+        return fail(f, "tensor %s differs from the embedding, although tie_word_embeddings is true", name);
+    return 0;
+}
+
+/* Tensors that carry nothing new: the RoPE tables that some files hold (config.c has checked llama.cpp's). */
+static bool is_rope_table(const char *name) {
+    size_t n = strlen(name);
+    const char *end = ".self_attn.rotary_emb.inv_freq";
+    return !strcmp(name, "rope_freqs.weight") || (n > strlen(end) && !strcmp(name + n - strlen(end), end));
+}
+
+static int find_all(struct finder *f) {
+    struct weights *w = f->w;
+    bool g = w->gguf;
+    for (int i = 0; i < w->n; i++)
+        if (!strmap_put(&f->names, w->all[i]->name, strlen(w->all[i]->name), i)) return fail(f, "tensor %s stands in two shards", w->all[i]->name);
+    if (need(f, &w->embed, g ? "token_embd.weight" : "model.embed_tokens.weight", w->cfg.V, w->cfg.C) < 0 || find_head(f) < 0 ||
+        need(f, &w->norm, g ? "output_norm.weight" : "model.norm.weight", 0, w->cfg.C) < 0)
+        return -1;
+    for (int l = 0; l < w->cfg.L; l++)
+        if (find_layer(f, l) < 0) return -1;
+    for (int i = 0; i < w->n; i++)
+        if (!f->used[i] && !is_rope_table(w->all[i]->name))
+            return fail(f, "tensor %s is not part of a Llama model of %d layers", w->all[i]->name, w->cfg.L);
+    return 0;
+}
+
+struct weights *weights_open(const char *path, struct err *e) {
+    struct weights *w = xcalloc(1, sizeof *w);
+    int rc;
+    w->path = xstrdup(path);
+    if ((rc = weights_source(w, e)) == 0) {
+        struct finder f = {w, STRMAP_INIT, xcalloc((size_t)w->n + 1, sizeof(bool)), e};
+        w->layers = xcalloc((size_t)w->cfg.L, sizeof *w->layers);
+        rc = find_all(&f);
+        strmap_release(&f.names);
+        free(f.used);
+    }
+    if (rc == 0) return w;
+    weights_close(w);
+    return NULL;
+}
+
+void weights_close(struct weights *w) {
+    if (!w) return;
+    gguf_close(w->gguf);
+    for (int i = 0; i < w->n_shards; i++) safetensors_close(w->shards[i]);
+    free(w->shards);
+    free(w->all);
+    free(w->layers);
+    free(w->path);
+    free(w);
+}
