@@ -1,0 +1,66 @@
+/* Inside of a tokenizer: what its loaders fill and its users read. Not for other modules. */
+#ifndef COADOR_TOKENIZER_IMPL_H
+#define COADOR_TOKENIZER_IMPL_H
+#include "common/text/bpe.h"
+#include "common/text/pretok.h"
+#include "common/text/tokenizer.h"
+
+enum token_class {
+    TOKEN_HOLE,   /* an id that no token has */
+    TOKEN_PLAIN,  /* of the vocabulary: written in GPT-2's alphabet */
+    TOKEN_UNUSED, /* padding of the vocabulary: has a text, never comes out of encoding */
+    TOKEN_ADDED,  /* found in texts before anything else; its text is meant literally */
+    TOKEN_SPECIAL /* the same, but only in templates, and left out of decoded text */
+};
+
+/* Added tokens to look for, by first byte and within one by falling length. */
+struct added {
+    int32_t *ids;
+    int32_t n;
+    int32_t from[257]; /* those with first byte c are from[c] to from[c + 1] */
+    bool any_plain;    /* one of them is not special */
+};
+
+struct tokenizer {
+    enum pretok_kind kind;
+    struct pretok *pretok;
+    struct bpe *bpe;
+    int32_t n;
+    unsigned char *class; /* enum token_class of each id */
+    struct added added[2]; /* looked for in this order: raw ones, then those that Hugging Face matches after normalising */
+    int32_t unk;
+    bool ignore_merges;
+    int32_t bos, eos[8];
+    int n_eos;
+    char *chat_template, hash[65];
+};
+
+/* ---- what a loader knows of a file; all texts are borrowed ---- */
+struct token_source {
+    const char *text;
+    size_t n;
+    unsigned char class;
+    bool late;  /* second of the two passes over added tokens */
+    bool model; /* plain, or an added one that the vocabulary proper has too: merges may make it */
+};
+struct merge_source {
+    const char *left, *right;
+    size_t n_left, n_right;
+};
+struct tokenizer_source {
+    enum pretok_kind kind;
+    struct token_source *tokens;
+    int32_t n_tokens;
+    struct merge_source *merges;
+    int32_t n_merges;
+    int32_t unk; /* -1: none */
+    bool ignore_merges;
+    int32_t bos;
+};
+/* Builds everything but eos and chat template. give: tokenizer_free. */
+struct tokenizer *tokenizer_build(const struct tokenizer_source *s, struct err *e);
+/* Adds an end id unless it is there already or -1. */
+void tokenizer_add_eos(struct tokenizer *t, int32_t id);
+/* Cuts "left right" at its only space. */
+int merge_source_split(struct merge_source *m, const char *s, size_t n, int64_t index, struct err *e);
+#endif
