@@ -102,6 +102,11 @@ uninstall:
 	rm -rf $(DESTDIR)$(bindir)/coador $(DESTDIR)$(libexecdir)/coador $(DESTDIR)$(datadir)
 	rm -f $(foreach p,$(notdir $(wildcard man/*.[157])),$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(p)))/$(p))
 
+# Timings: make BUILD=build build/tests/bench/gemm. Only they link OpenBLAS, to compare with it.
+OPENBLAS ?= $(firstword $(wildcard /usr/lib/*/openblas-serial/libopenblas.a) -lopenblas)
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libcoador.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(OPENBLAS) $(LDLIBS_ALL)
+
 clean:
 	rm -rf $(BUILD)
 

@@ -1,6 +1,5 @@
-/* Products with a frozen weight: reference. */
-#include "kernels/cpu/cpu.h"
-#include <string.h>
+/* Products with a frozen weight: the references, and the fast ones by gemm.h. */
+#include "kernels/cpu/gemm.h"
 
 #define REF_ROWS 64
 
@@ -55,6 +54,16 @@ void embed_ref(struct kctx *k, void *y, const struct weight *w, const int32_t *i
         dtype_to_f32((float *)y + i * w->cols, w->type, (const char *)w->data + dtype_bytes(w->type, ids[i] * w->cols), w->cols);
 }
 
-void linear_cpu(struct kctx *k, float beta, void *y, const void *x, const struct weight *w, int R) { linear_ref(k, beta, y, x, w, R); }
-void linear_dx_cpu(struct kctx *k, float beta, void *dx, const void *dy, const struct weight *w, int R) { linear_dx_ref(k, beta, dx, dy, w, R); }
-void embed_cpu(struct kctx *k, void *y, const struct weight *w, const int32_t *ids, int R) { embed_ref(k, y, w, ids, R); }
+void linear_cpu(struct kctx *k, float beta, void *y, const void *x, const struct weight *w, int R) {
+    gemm(k, &(struct gemm){.M = R, .N = w->rows, .K = w->cols, .a = x, .a_row = w->cols, .a_col = 1, .w = w, .wt = true, .alpha = 1, .add = beta != 0, .c = y, .ldc = w->rows});
+}
+
+void linear_dx_cpu(struct kctx *k, float beta, void *dx, const void *dy, const struct weight *w, int R) {
+    gemm(k, &(struct gemm){.M = R, .N = w->cols, .K = w->rows, .a = dy, .a_row = w->rows, .a_col = 1, .w = w, .wt = false, .alpha = 1, .add = beta != 0, .c = dx, .ldc = w->cols});
+}
+
+void embed_cpu(struct kctx *k, void *y, const struct weight *w, const int32_t *ids, int R) {
+#pragma omp parallel for num_threads(k->threads) if (R > 64)
+    for (int i = 0; i < R; i++)
+        dtype_to_f32((float *)y + i * w->cols, w->type, (const char *)w->data + dtype_bytes(w->type, ids[i] * w->cols), w->cols);
+}

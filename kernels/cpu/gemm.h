@@ -1,0 +1,35 @@
+/* One product for every linear and LoRA op: C(M,N) = C + alpha·A(M,K)·B(K,N), or without the first C.
+   A is f32 with any steps; B is a weight of any type, W(K,N) or the transpose of W(N,K), decoded 16 columns × GEMM_KC
+   at a time into a panel that stays in the first-level cache: there is never a decoded copy of a weight.
+
+   Order of summation, the same on every path and for every M, N, tiling and thread count: K is cut in blocks of GEMM_KC,
+   each summed by one chain of fused multiply-adds from 0, and the blocks are added to C in order. So a row of a product
+   does not depend on which other rows are computed with it. */
+#ifndef COADOR_GEMM_H
+#define COADOR_GEMM_H
+#include "kernels/cpu/cpu.h"
+
+#define GEMM_KC 256 /* a multiple of the block of every quantised type */
+#define GEMM_NR 16  /* columns of a panel */
+#define GEMM_MR 6   /* rows of a tile: 6 × 16 sums fill 12 of the 16 AVX2 registers */
+
+struct gemm {
+    int64_t M, N, K;
+    const float *a; /* element (i,k) at a[i·a_row + k·a_col] */
+    int64_t a_row, a_col;
+    const struct weight *w; /* W(N,K) if wt, else W(K,N) */
+    bool wt;
+    float alpha;
+    bool add; /* C is added to, else set */
+    float *c; /* (M,N), rows ldc apart */
+    int64_t ldc;
+};
+void gemm(struct kctx *k, const struct gemm *g);
+
+/* Decodes B[k0..k0+kc)[n0..n0+n), n <= 16, into b[kc][16]; missing columns are 0. */
+typedef void gemm_pack_fn(float *b, const struct weight *w, bool wt, int64_t k0, int kc, int64_t n0, int n);
+/* c(mr,16) (+)= alpha·a(mr,kc)·b[kc][16] */
+typedef void gemm_tile_fn(int mr, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, float *c, int64_t ldc, float alpha, bool add);
+gemm_pack_fn gemm_pack_plain, gemm_pack_avx2;
+gemm_tile_fn gemm_tile_avx2;
+#endif

@@ -1,0 +1,185 @@
+/* Panels of B decoded with AVX2: 16 rows of a weight turned into 16 columns (linear), or 16 columns as they lie (linear_dx).
+   Whatever has no fast path here (edges, other types) goes to gemm_pack_plain. Every value is the reference decoder's. */
+#include "kernels/cpu/gemm.h"
+#if CPU_X86
+#include <immintrin.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline)) AVX2
+
+/* 8 values of a plain type at value i of row p */
+INLINE __m256 load8(enum dtype t, const void *p, int64_t i) {
+    if (t == DT_F32) return _mm256_loadu_ps((const float *)p + i);
+    __m128i h = _mm_loadu_si128((const __m128i *)((const uint16_t *)p + i));
+    if (t == DT_F16) return _mm256_cvtph_ps(h);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+
+/* b[i][0..8) = r[0..8)[i] */
+INLINE void transpose8(float *b, const __m256 r[8]) {
+    __m256 u[8], v[8];
+    for (int i = 0; i < 4; i++) {
+        u[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        u[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        v[4 * i] = _mm256_shuffle_ps(u[4 * i], u[4 * i + 2], 0x44);
+        v[4 * i + 1] = _mm256_shuffle_ps(u[4 * i], u[4 * i + 2], 0xee);
+        v[4 * i + 2] = _mm256_shuffle_ps(u[4 * i + 1], u[4 * i + 3], 0x44);
+        v[4 * i + 3] = _mm256_shuffle_ps(u[4 * i + 1], u[4 * i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        _mm256_store_ps(b + i * GEMM_NR, _mm256_permute2f128_ps(v[i], v[i + 4], 0x20));
+        _mm256_store_ps(b + (i + 4) * GEMM_NR, _mm256_permute2f128_ps(v[i], v[i + 4], 0x31));
+    }
+}
+
+INLINE void rows_plain(float *b, enum dtype t, const char *rows, size_t row, int64_t k0, int kc) {
+    for (int k = 0; k < kc; k += 8)
+        for (int half = 0; half < 2; half++) {
+            __m256 r[8];
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++) r[i] = load8(t, rows + (size_t)(half * 8 + i) * row, k0 + k);
+            transpose8(b + k * GEMM_NR + half * 8, r);
+        }
+}
+
+/* 16 bytes of 16 rows, `row` apart, to t[16][16]: byte j of rows 0..15 in turn. Each register holds rows i and i + 8. */
+INLINE void transpose_bytes(__m256i t[8], const char *p, size_t row) {
+    __m256i a[8], b[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        a[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p + (size_t)i * row))), _mm_loadu_si128((const __m128i *)(p + (size_t)(i + 8) * row)), 1);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) { /* pairs (i, i + 4): bytes 0..7 of both, then 8..15 */
+        b[2 * i] = _mm256_unpacklo_epi8(a[i], a[i + 4]);
+        b[2 * i + 1] = _mm256_unpackhi_epi8(a[i], a[i + 4]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) /* rows i, i + 2, i + 4, i + 6 */
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            a[4 * i + 2 * h] = _mm256_unpacklo_epi8(b[2 * i + h], b[2 * i + 4 + h]);
+            a[4 * i + 2 * h + 1] = _mm256_unpackhi_epi8(b[2 * i + h], b[2 * i + 4 + h]);
+        }
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; q++) { /* bytes 4q..4q+3: all eight rows of each lane */
+        t[2 * q] = _mm256_unpacklo_epi8(a[q], a[q + 4]);
+        t[2 * q + 1] = _mm256_unpackhi_epi8(a[q], a[q + 4]);
+    }
+}
+
+/* f16 at byte `at` of 16 rows */
+INLINE void scales(__m256 s[2], const char *p, size_t row) {
+    uint16_t h[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) memcpy(&h[i], p + (size_t)i * row, 2);
+    s[0] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h));
+    s[1] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(h + 8)));
+}
+
+/* The columns that t (from transpose_bytes) holds as signed bytes: b[j][i] = d[i]·q + m[i] */
+INLINE void columns(float *b, const __m256i t[8], const __m256 d[2], const __m256 m[2]) {
+    _Alignas(32) int8_t q[8][32];
+    for (int i = 0; i < 8; i++) _mm256_store_si256((__m256i *)q[i], t[i]);
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; j++)
+        for (int h = 0; h < 2; h++) {
+            __m128i v = _mm_loadl_epi64((const __m128i *)(q[j / 2] + h * 16 + j % 2 * 8));
+            _mm256_store_ps(b + j * GEMM_NR + h * 8, _mm256_fmadd_ps(d[h], _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)), m[h]));
+        }
+}
+
+INLINE void rows_q8_0(float *b, const char *p, size_t row) {
+    __m256 d[2], m[2] = {_mm256_set1_ps(-0.0f), _mm256_set1_ps(-0.0f)}; /* x + −0 is x, also for −0 */
+    __m256i t[8];
+    scales(d, p, row);
+    for (int h = 0; h < 2; h++) {
+        transpose_bytes(t, p + 2 + 16 * h, row);
+        columns(b + h * 16 * GEMM_NR, t, d, m);
+    }
+}
+
+INLINE void rows_q4(float *b, const char *p, size_t row, bool has_min) {
+    __m256 d[2], m[2] = {_mm256_set1_ps(-0.0f), _mm256_set1_ps(-0.0f)};
+    __m256i t[8], lo[8], hi[8], mask = _mm256_set1_epi8(15), eight = _mm256_set1_epi8(has_min ? 0 : 8);
+    scales(d, p, row);
+    if (has_min) scales(m, p + 2, row);
+    transpose_bytes(t, p + (has_min ? 4 : 2), row);
+    for (int i = 0; i < 8; i++) {
+        lo[i] = _mm256_sub_epi8(_mm256_and_si256(t[i], mask), eight);
+        hi[i] = _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(t[i], 4), mask), eight);
+    }
+    columns(b, lo, d, m);
+    columns(b + 16 * GEMM_NR, hi, d, m);
+}
+
+AVX2 static void pack_rows(float *b, const struct weight *w, int64_t k0, int kc, int64_t n0) {
+    size_t row = dtype_bytes(w->type, w->cols);
+    const char *p = (const char *)w->data + (size_t)n0 * row;
+    if (w->type == DT_F32) rows_plain(b, DT_F32, p, row, k0, kc);
+    if (w->type == DT_F16) rows_plain(b, DT_F16, p, row, k0, kc);
+    if (w->type == DT_BF16) rows_plain(b, DT_BF16, p, row, k0, kc);
+    for (int k = 0; k < kc; k += 32) {
+        const char *blk = p + (size_t)((k0 + k) / 32) * dtype_block_bytes(w->type);
+        if (w->type == DT_Q8_0) rows_q8_0(b + k * GEMM_NR, blk, row);
+        if (w->type == DT_Q4_0) rows_q4(b + k * GEMM_NR, blk, row, false);
+        if (w->type == DT_Q4_1) rows_q4(b + k * GEMM_NR, blk, row, true);
+    }
+}
+
+INLINE void cols_plain(float *b, enum dtype t, const char *p, size_t row, int kc) {
+    for (int k = 0; k < kc; k++, p += row) {
+        _mm256_store_ps(b + k * GEMM_NR, load8(t, p, 0));
+        _mm256_store_ps(b + k * GEMM_NR + 8, load8(t, p, 8));
+    }
+}
+
+/* 16 columns of one block a row: half 0 or 1 of it */
+INLINE void cols_block(float *b, enum dtype t, const char *p, size_t row, int kc, int half) {
+    for (int k = 0; k < kc; k++, p += row) {
+        uint16_t h[2];
+        memcpy(h, p, 4);
+        __m256 d = _mm256_set1_ps(_cvtsh_ss(h[0])), m = _mm256_set1_ps(t == DT_Q4_1 ? _cvtsh_ss(h[1]) : -0.0f);
+        __m128i q;
+        if (t == DT_Q8_0) {
+            q = _mm_loadu_si128((const __m128i *)(p + 2 + 16 * half));
+        } else {
+            q = _mm_loadu_si128((const __m128i *)(p + (t == DT_Q4_1 ? 4 : 2)));
+            q = _mm_and_si128(half ? _mm_srli_epi16(q, 4) : q, _mm_set1_epi8(15));
+            if (t == DT_Q4_0) q = _mm_sub_epi8(q, _mm_set1_epi8(8));
+        }
+        _mm256_store_ps(b + k * GEMM_NR, _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)), m));
+        _mm256_store_ps(b + k * GEMM_NR + 8, _mm256_fmadd_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(q, q))), m));
+    }
+}
+
+AVX2 static void pack_cols(float *b, const struct weight *w, int64_t k0, int kc, int64_t n0) {
+    size_t row = dtype_bytes(w->type, w->cols);
+    const char *p = (const char *)w->data + (size_t)k0 * row + (size_t)(n0 / dtype_block(w->type)) * dtype_block_bytes(w->type);
+    int half = n0 % 32 != 0;
+    switch (w->type) {
+    case DT_F32: cols_plain(b, DT_F32, p, row, kc); break;
+    case DT_F16: cols_plain(b, DT_F16, p, row, kc); break;
+    case DT_BF16: cols_plain(b, DT_BF16, p, row, kc); break;
+    case DT_Q8_0: cols_block(b, DT_Q8_0, p, row, kc, half); break;
+    case DT_Q4_0: cols_block(b, DT_Q4_0, p, row, kc, half); break;
+    default: cols_block(b, DT_Q4_1, p, row, kc, half); break;
+    }
+}
+
+void gemm_pack_avx2(float *b, const struct weight *w, bool wt, int64_t k0, int kc, int64_t n0, int n) {
+    enum dtype t = w->type;
+    bool known = t == DT_F32 || t == DT_F16 || t == DT_BF16 || t == DT_Q8_0 || t == DT_Q4_0 || t == DT_Q4_1;
+    if (!known || n < GEMM_NR) {
+        gemm_pack_plain(b, w, wt, k0, kc, n0, n);
+        return;
+    }
+    int whole = wt ? kc & ~7 : kc; /* rows are turned 8 values at a time */
+    if (wt)
+        pack_rows(b, w, k0, whole, n0);
+    else
+        pack_cols(b, w, k0, kc, n0);
+    if (whole < kc) gemm_pack_plain(b + whole * GEMM_NR, w, wt, k0 + whole, kc - whole, n0, n);
+}
+#endif

@@ -1,0 +1,115 @@
+/* What the kernel tests share: guarded buffers, the devices under test, and the comparison of each with the reference. */
+#ifndef COADOR_KTEST_H
+#define COADOR_KTEST_H
+#include "kernels/cpu/cpu.h"
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define UNUSED __attribute__((unused))
+#define EPS32 0x1p-24 /* half a unit in the last place of f32: the error of one rounding */
+
+/* ---- buffers: guard bytes on both sides, and only 4-byte aligned, as a row within a tensor may be ---- */
+#define GUARD 68
+#define MAX_BUFS 256
+static struct { unsigned char *p; size_t bytes; } bufs[MAX_BUFS];
+static int n_bufs;
+
+UNUSED static void *buf(size_t bytes) {
+    assert_true(n_bufs < MAX_BUFS);
+    unsigned char *p = aligned_alloc(64, (bytes + 2 * GUARD + 63) / 64 * 64);
+    assert_non_null(p);
+    memset(p, 0xa5, bytes + 2 * GUARD);
+    bufs[n_bufs].p = p;
+    bufs[n_bufs++].bytes = bytes;
+    return p + GUARD;
+}
+
+/* Every guard must be whole; all buffers are freed. */
+UNUSED static void end_bufs(const char *what) {
+    for (int i = 0; i < n_bufs; i++) {
+        for (size_t j = 0; j < GUARD; j++)
+            if (bufs[i].p[j] != 0xa5 || bufs[i].p[GUARD + bufs[i].bytes + j] != 0xa5) fail_msg("%s: buffer %d (%zu bytes) overrun at %s byte %zu", what, i, bufs[i].bytes, bufs[i].p[j] != 0xa5 ? "leading" : "trailing", j);
+        free(bufs[i].p);
+    }
+    n_bufs = 0;
+}
+
+static uint64_t rng_state = 88172645463325252u;
+UNUSED static uint64_t rng(void) { /* xorshift64, Marsaglia 2003 */
+    rng_state ^= rng_state << 13;
+    rng_state ^= rng_state >> 7;
+    return rng_state ^= rng_state << 17;
+}
+UNUSED static float uniform(void) { return (float)((double)(rng() >> 40) * 0x1p-23 - 1); } /* [-1, 1) */
+/* Roughly normal, so that softmax and silu see both tails */
+UNUSED static float normal(void) { return (uniform() + uniform() + uniform() + uniform()) * 0.866f; }
+
+UNUSED static float *values(int64_t n) {
+    float *p = buf((size_t)n * sizeof *p);
+    for (int64_t i = 0; i < n; i++) p[i] = normal();
+    return p;
+}
+
+UNUSED static float *copy_of(const float *x, int64_t n) {
+    float *p = buf((size_t)n * sizeof *p);
+    memcpy(p, x, (size_t)n * sizeof *p);
+    return p;
+}
+
+/* ---- devices ---- */
+enum { REF, CPU1, CPU2, CPU3, PLAIN, NDEV }; /* PLAIN: two threads, the path for machines without AVX2 */
+static struct dev *devs[NDEV];
+
+UNUSED static int open_devs(void **state) {
+    const char *why;
+    for (int i = 0; i < NDEV; i++)
+        if (dev_open(&devs[i], i == REF ? "ref" : "cpu", i == PLAIN ? 2 : i ? i : 1, &why) != K_OK) return -1;
+    devs[PLAIN]->ctx->avx2 = false;
+    return 0;
+}
+
+UNUSED static int close_devs(void **state) {
+    for (int i = 0; i < NDEV; i++) devs[i]->close(devs[i]);
+    return 0;
+}
+
+/* ||got - want|| / ||want||; infinities must agree in place and sign, a NaN in either is infinitely wrong. */
+UNUSED static double distance(const float *got, const float *want, int64_t n) {
+    double diff = 0, norm = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (isnan(got[i]) || isnan(want[i])) return INFINITY;
+        if (isinf(got[i]) || isinf(want[i])) {
+            if (got[i] != want[i]) return INFINITY;
+            continue;
+        }
+        diff += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+        norm += (double)want[i] * want[i];
+    }
+    return diff == 0 ? 0 : norm > 0 ? sqrt(diff / norm) : INFINITY;
+}
+
+/* out[i]: what devs[i] made of the same input. Each is within `bound` of the reference, and threads change no bit. */
+UNUSED static void check_outputs(float *const out[NDEV], int64_t n, double bound, const char *what) {
+    for (int i = CPU1; i < NDEV; i++) {
+        double d = distance(out[i], out[REF], n);
+        if (!(d <= bound)) fail_msg("%s: device %d is off by %.3g, allowed %.3g", what, i, d, bound);
+    }
+    if (memcmp(out[CPU1], out[CPU2], (size_t)n * sizeof(float)) || memcmp(out[CPU1], out[CPU3], (size_t)n * sizeof(float))) fail_msg("%s: bytes depend on the number of threads", what);
+    for (int i = 0; i < NDEV; i++)
+        if (devs[i]->sync(devs[i]->ctx) != K_OK) fail_msg("%s: device %d: %s", what, i, devs[i]->error_text(devs[i]->ctx));
+}
+
+/* One output a device, each starting as `from` (NULL: unset memory, which reads as a NaN-like pattern) */
+UNUSED static void outputs(float *out[NDEV], const float *from, int64_t n) {
+    for (int i = 0; i < NDEV; i++) {
+        out[i] = from ? copy_of(from, n) : buf((size_t)n * sizeof(float));
+        if (!from) memset(out[i], 0xff, (size_t)n * sizeof(float)); /* NaN: an op that reads what it should set shows */
+    }
+}
+#endif
