@@ -15,6 +15,13 @@ struct lora_config {
 };
 float lora_scale(const struct lora_config *c);
 
+/* Which sites target_modules means, for a model of L layers. Names as PEFT's lists match them: a module's whole name or
+   its end after a dot ("q_proj", "self_attn.q_proj"). A regex (PCRE2) as PEFT's strings: it must match the whole name
+   ("model.layers.0.self_attn.q_proj"); "all-linear" is every site. Errors (RC_INPUT): a name that matches nothing, a
+   site matched in some layers only, modules that can carry no adapter here (lm_head, embed_tokens, norms, …). */
+int lora_match_names(bool sites[N_SITES], int L, const char *const *names, int n, struct err *e);
+int lora_match_regex(bool sites[N_SITES], int L, const char *regex, struct err *e);
+
 /* All parameters of one adapter lie in one f32 device buffer (so norms and AdamW are one call each): for each layer, each
    site present, A(r,K) then B(N,r). */
 struct lora {
@@ -26,15 +33,21 @@ struct lora {
     int64_t *a_off, *b_off;  /* [L·N_SITES] offsets into p; -1 where the site has none */
     float scale;             /* of this use: lora_scale · what the user asked for ("--adapter DIR=0.5") */
 };
-/* A from Kaiming uniform (bound 1/sqrt(K), as PEFT's default), by a counter-based generator keyed with seed and tensor; B zero.
-   give: lora_free. */
+/* A from Kaiming uniform (bound 1/sqrt(K), as PEFT's default), by a counter-based generator keyed with seed and tensor
+   (lora.c), the same on any device; B zero. RC_INPUT where r < 1 or no site is chosen. give: lora_free. */
 struct lora *lora_new(const struct model *m, const struct lora_config *cfg, uint64_t seed, struct err *e);
 void lora_free(struct lora *a);
 /* Reads a PEFT directory for this model: unknown tensors, missing ones, other shapes, unsupported config fields (DoRA,
-   bias, modules_to_save, rank patterns, …) are errors. Checks coador.json's hashes when there unless `any_base`. */
+   bias, modules_to_save, rank patterns, …) are errors. Checks coador.json's hashes when there unless `any_base`.
+   cfg.per_module is false: it is not PEFT's to store. give: lora_free. */
 struct lora *lora_read(const struct model *m, const char *dir, bool any_base, struct err *e);
 /* Writes adapter_model.safetensors and adapter_config.json into an existing directory. base_name: for base_model_name_or_path. */
 int lora_write(const struct lora *a, const char *dir, const char *base_name, struct err *e);
+/* Writes coador.json into the directory: {"format":1,"coador":version,"base_sha256":…,"tokenizer_sha256":…,"template":…};
+   chat_template: chat_name() of the template trained with, NULL where none was. */
+int lora_write_identity(const struct model *m, const char *dir, const char *chat_template, struct err *e);
+/* The template named there; *name NULL where coador.json is absent or names none, else give. */
+int lora_read_template(const char *dir, char **name, struct err *e);
 /* Host copies of p in and out (n f32). */
 int lora_download(const struct lora *a, float *p, struct err *e);
 int lora_upload(struct lora *a, const float *p, struct err *e);
