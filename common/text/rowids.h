@@ -1,0 +1,17 @@
+/* Ids of rows: seen before or not, and how often. Keeps a copy of every id (rows, not bytes, bound the memory). */
+#ifndef COADOR_ROWIDS_H
+#define COADOR_ROWIDS_H
+#include "common/io/csv.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rowids;
+struct rowids *rowids_new(void); /* give: rowids_free */
+void rowids_free(struct rowids *r);
+/* Notes the id of the row on `line`. Returns the line where it first stood, 0 if it is new. */
+int64_t rowids_first(struct rowids *r, const char *id, size_t n, int64_t line);
+/* Content id: 16 hex digits of SHA-256 over the cells, then "-2", "-3", … for repeats; valid until the next call. */
+const char *rowids_content(struct rowids *r, const struct cell *cells, size_t n);
+/* First 8 bytes of SHA-256 over the chosen cells (chosen NULL: all), each behind its length. */
+uint64_t cells_hash(const struct cell *cells, size_t n, const bool *chosen);
+#endif
