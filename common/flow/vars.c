@@ -1,0 +1,345 @@
+/* Variables and ${…}: see vars.h. */
+#include "common/flow/vars.h"
+#include "common/io/buf.h"
+#include "common/io/json.h"
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- trees ---- */
+static struct yaml *copy_node(const struct yaml *y) {
+    struct yaml *c = xcalloc(1, sizeof *c), **tail = &c->first;
+    *c = *y;
+    c->next = c->first = NULL;
+    c->text = y->text ? xstrdup(y->text) : NULL;
+    c->key = y->key ? xstrdup(y->key) : NULL;
+    for (const struct yaml *k = y->first; k; k = k->next) {
+        *tail = copy_node(k);
+        tail = &(*tail)->next;
+    }
+    return c;
+}
+
+static void append(struct yaml *parent, struct yaml *child) {
+    struct yaml **tail = &parent->first;
+    while (*tail) tail = &(*tail)->next;
+    *tail = child;
+    parent->count++;
+}
+
+void vars_init(struct vars *v) {
+    *v = (struct vars){.root = xcalloc(1, sizeof *v->root)};
+    v->root->type = YAML_MAP;
+}
+
+void vars_release(struct vars *v) {
+    yaml_free(v->root);
+    *v = (struct vars){0};
+}
+
+/* DVC forbids ${…} inside vars; so values are final once read. */
+static int check_literal(const struct yaml *y, const char *file, struct err *e) {
+    if (y->type == YAML_SCALAR && strstr(y->text, "${"))
+        return err_set(e, RC_INPUT, "%s:%d: ${…} inside vars is not allowed, expected a plain value", file, y->line);
+    for (const struct yaml *k = y->first; k; k = k->next)
+        if (check_literal(k, file, e) < 0) return -1;
+    return 0;
+}
+
+static void replace_value(struct yaml *old, const struct yaml *new) {
+    struct yaml *c = copy_node(new), swap = *old;
+    *old = *c;
+    old->next = swap.next;
+    old->key = swap.key;
+    swap.key = c->key;
+    swap.next = NULL;
+    *c = swap;
+    yaml_free(c);
+}
+
+static int merge_map(struct yaml *into, const struct yaml *from, const char *file, bool replace, struct err *e) {
+    for (const struct yaml *m = from->first; m; m = m->next) {
+        struct yaml *old = yaml_get(into, m->key);
+        if (!old) {
+            append(into, copy_node(m));
+        } else if (old->type == YAML_MAP && m->type == YAML_MAP) {
+            if (merge_map(old, m, file, replace, e) < 0) return -1;
+        } else if (replace) {
+            replace_value(old, m);
+        } else {
+            return err_set(e, RC_INPUT, "%s:%d: variable %s is already defined", file, m->key_line, m->key);
+        }
+    }
+    return 0;
+}
+
+int vars_merge(struct vars *v, const struct yaml *list, const char *file, bool replace, struct err *e) {
+    if (list->type != YAML_LIST)
+        return err_set(e, RC_INPUT, "%s:%d: vars: expected a list of maps (- name: value)", file, list->line);
+    for (const struct yaml *m = list->first; m; m = m->next) {
+        if (m->type == YAML_SCALAR)
+            return err_set(e, RC_INPUT, "%s:%d: vars: %s: files of variables are not read, expected a map (name: value)", file, m->line, m->text);
+        if (m->type != YAML_MAP) return err_set(e, RC_INPUT, "%s:%d: vars: expected a map (name: value)", file, m->line);
+        if (check_literal(m, file, e) < 0 || merge_map(v->root, m, file, replace, e) < 0) return -1;
+    }
+    return 0;
+}
+
+/* ---- text of a value ---- */
+/* Python's repr of a float: the shortest digits that read back, exponent form outside 1e-4 … 1e16. */
+static void put_float(struct buf *b, double x) {
+    char s[40];
+    int precision = 0;
+    do snprintf(s, sizeof s, "%.*e", precision, x);
+    while (strtod(s, NULL) != x && ++precision < 17);
+    char *exp = strchr(s, 'e');
+    int power = atoi(exp + 1);
+    *exp = 0;
+    if (power < -4 || power >= 16) {
+        buf_addf(b, "%se%c%02d", s, power < 0 ? '-' : '+', abs(power));
+        return;
+    }
+    int decimals = precision - power;
+    buf_addf(b, "%.*f", decimals > 1 ? decimals : 1, x);
+}
+
+/* A decimal number as YAML 1.2 and DVC understand it: digits, with a point or an exponent for a float. */
+static bool is_number(const char *s, bool *real) {
+    *real = false;
+    s += *s == '-' || *s == '+';
+    size_t whole = strspn(s, "0123456789"), part = 0;
+    s += whole;
+    if (*s == '.') {
+        *real = true;
+        part = strspn(++s, "0123456789");
+        s += part;
+    }
+    if (whole + part == 0) return false;
+    if (*s == 'e' || *s == 'E') {
+        *real = true;
+        s++;
+        s += *s == '-' || *s == '+';
+        if (!isdigit((unsigned char)*s)) return false;
+        s += strspn(s, "0123456789");
+    }
+    return !*s;
+}
+
+/* Whole numbers keep their digits, without a + and leading zeros. */
+static void put_whole(struct buf *b, const char *s) {
+    if (*s == '-') buf_addc(b, '-');
+    s += *s == '-' || *s == '+';
+    while (*s == '0' && s[1]) s++;
+    buf_adds(b, s);
+}
+
+char *vars_text(const struct yaml *y, struct err *e) {
+    struct buf b = BUF_INIT;
+    bool real;
+    if (y->type != YAML_SCALAR)
+        return err_set(e, RC_INPUT, "is a %s, expected one value", y->type == YAML_LIST ? "list" : "map"), NULL;
+    if (yaml_is_null(y)) return err_set(e, RC_INPUT, "is empty, expected a value"), NULL;
+    if (y->quoted) {
+        buf_adds(&b, y->text);
+    } else if (!strcmp(y->text, "True") || !strcmp(y->text, "TRUE")) {
+        buf_adds(&b, "true");
+    } else if (!strcmp(y->text, "False") || !strcmp(y->text, "FALSE")) {
+        buf_adds(&b, "false");
+    } else if (is_number(y->text, &real) && (!real || isfinite(strtod(y->text, NULL)))) {
+        if (real)
+            put_float(&b, strtod(y->text, NULL));
+        else
+            put_whole(&b, y->text);
+    } else {
+        buf_adds(&b, y->text);
+    }
+    return buf_detach(&b);
+}
+
+/* ---- looking up ---- */
+/* Member `word` of y: by key, or by index for a list. */
+static const struct yaml *member(const struct yaml *y, const char *word) {
+    if (y->type == YAML_MAP) return yaml_get(y, word);
+    if (y->type != YAML_LIST || !*word || word[strspn(word, "0123456789")]) return NULL;
+    unsigned long i = strtoul(word, NULL, 10);
+    if (i >= y->count) return NULL;
+    const struct yaml *k = y->first;
+    while (i--) k = k->next;
+    return k;
+}
+
+/* Takes the next word of expr = word ( "." word | "[" word "]" )…; *p is the place reached, `word` has room for all.
+   1, 0 at the end, -1 where the expression is malformed. */
+static int next_word(const char *expr, const char **p, char *word) {
+    const char *s = *p;
+    if (!*s && s > expr) return 0;
+    bool bracket = *s == '[' && s > expr;
+    if (bracket || (*s == '.' && s > expr)) s++;
+    size_t n = strcspn(s, ".[]");
+    const char *end = s + n, *rest = bracket ? end + 1 : end;
+    if (bracket != (*end == ']') || (*rest && *rest != '.' && *rest != '[')) return -1;
+    while (n && isspace((unsigned char)*s)) s++, n--;
+    while (n && isspace((unsigned char)s[n - 1])) n--;
+    if (!n) return -1;
+    memcpy(word, s, n);
+    word[n] = 0;
+    *p = rest;
+    return 1;
+}
+
+/* The node that an expression names; ${key} is made in *key_node. */
+static struct yaml *find(const struct vars *v, const char *expr, struct yaml *key_node, struct err *e) {
+    char *w = xmalloc(strlen(expr) + 1);
+    const char *p = expr;
+    const struct yaml *y = v->root;
+    int rc;
+    while ((rc = next_word(expr, &p, w)) > 0 && y) {
+        bool first = y == v->root;
+        if (first && v->item && !strcmp(w, "item")) {
+            y = v->item;
+        } else if (first && v->key && !strcmp(w, "key")) {
+            *key_node = (struct yaml){.type = YAML_SCALAR, .quoted = true, .text = (char *)v->key};
+            y = key_node;
+        } else {
+            y = member(y, w);
+        }
+    }
+    free(w);
+    if (rc < 0) return err_set(e, RC_INPUT, "${%s}: expected a name like a.b or a[0]", expr), NULL;
+    if (!y) return err_set(e, RC_INPUT, "${%s}: no such variable", expr), NULL;
+    return (struct yaml *)y;
+}
+
+int vars_set(struct vars *v, const char *assignment, struct err *e) {
+    const char *eq = strchr(assignment, '=');
+    if (!eq || eq == assignment) return err_set(e, RC_USAGE, "--set %s: expected NAME=VALUE", assignment);
+    if (assignment[utf8_valid(assignment, strlen(assignment))]) return err_set(e, RC_USAGE, "--set %s: not UTF-8", assignment);
+    char *name = xmemdup0(assignment, (size_t)(eq - assignment));
+    struct yaml key, *y = find(v, name, &key, e);
+    int rc = 0;
+    if (!y) {
+        rc = err_set(e, RC_USAGE, "--set %s: the pipeline has no variable %s", assignment, name);
+    } else if (y->type != YAML_SCALAR) {
+        rc = err_set(e, RC_USAGE, "--set %s: %s is a %s, only single values can be set", assignment, name, y->type == YAML_LIST ? "list" : "map");
+    } else {
+        free(y->text);
+        y->text = xstrdup(eq + 1);
+        y->quoted = !*y->text; /* an empty value is an empty string */
+    }
+    free(name);
+    return rc;
+}
+
+/* ---- expanding ---- */
+void var_uses_release(struct var_uses *u) {
+    for (int i = 0; i < u->n; i++) {
+        free(u->v[i].name);
+        free(u->v[i].value);
+    }
+    free(u->v);
+    *u = (struct var_uses){0};
+}
+
+static void used(struct var_uses *u, const char *name, const char *value) {
+    if (!u) return;
+    for (int i = 0; i < u->n; i++)
+        if (!strcmp(u->v[i].name, name)) return;
+    u->v = xrealloc(u->v, (size_t)u->n + 1, sizeof *u->v);
+    u->v[u->n++] = (struct var_use){xstrdup(name), xstrdup(value)};
+}
+
+/* Start of the next "${" that no backslash escapes, or NULL; *end is its brace. */
+static const char *next_reference(const char *text, const char *from, const char **end) {
+    for (const char *s = from; (s = strstr(s, "${")); s += 2)
+        if (s == text || s[-1] != '\\') return (*end = strchr(s, '}')) ? s : NULL;
+    return NULL;
+}
+
+/* "${ a.b }": its expression without outer blanks; give. */
+static char *expression(const char *ref, const char *end) {
+    const char *s = ref + 2;
+    while (s < end && isspace((unsigned char)*s)) s++;
+    while (end > s && isspace((unsigned char)end[-1])) end--;
+    return xmemdup0(s, (size_t)(end - s));
+}
+
+/* Text between references: \${ becomes ${. */
+static void put_plain(struct buf *b, const char *s, const char *end) {
+    for (; s < end; s++)
+        if (!(*s == '\\' && end - s > 2 && s[1] == '$' && s[2] == '{')) buf_addc(b, *s);
+}
+
+static int put_reference(const struct vars *v, const char *expr, struct buf *b, struct var_uses *uses, struct err *e) {
+    struct yaml key, *y = find(v, expr, &key, e);
+    if (!y) return -1;
+    char *value = vars_text(y, e);
+    if (!value) return err_prefix(e, "${%s} ", expr);
+    used(uses, expr, value);
+    buf_adds(b, value);
+    free(value);
+    return 0;
+}
+
+char *vars_expand(const struct vars *v, const char *text, struct var_uses *uses, struct err *e) {
+    struct buf b = BUF_INIT;
+    const char *at = text, *ref, *end;
+    while ((ref = next_reference(text, at, &end))) {
+        put_plain(&b, at, ref);
+        char *expr = expression(ref, end);
+        int rc = put_reference(v, expr, &b, uses, e);
+        free(expr);
+        if (rc < 0) {
+            buf_release(&b);
+            return NULL;
+        }
+        at = end + 1;
+    }
+    put_plain(&b, at, at + strlen(at));
+    return buf_detach(&b);
+}
+
+/* A scalar: "${x}" alone gives a copy of x, whatever it is; other text stays text. */
+static struct yaml *resolve_scalar(const struct vars *v, const struct yaml *y, struct var_uses *uses, struct err *e) {
+    const char *end, *ref = next_reference(y->text, y->text, &end);
+    struct yaml *c = NULL;
+    if (ref == y->text && ref && !end[1]) {
+        struct yaml key, *found;
+        char *expr = expression(ref, end);
+        if ((found = find(v, expr, &key, e))) {
+            c = copy_node(found);
+            free(c->key);
+            c->key = y->key ? xstrdup(y->key) : NULL;
+            c->line = y->line;
+            struct err ignored;
+            char *value = vars_text(found, &ignored);
+            if (value) used(uses, expr, value);
+            free(value);
+        }
+        free(expr);
+        return c;
+    }
+    char *text = vars_expand(v, y->text, uses, e);
+    if (!text) return NULL;
+    c = copy_node(y);
+    if (ref) c->quoted = true; /* text with a reference inside is a string */
+    free(c->text);
+    c->text = text;
+    return c;
+}
+
+struct yaml *vars_resolve(const struct vars *v, const struct yaml *y, struct var_uses *uses, struct err *e) {
+    if (y->type == YAML_SCALAR) return resolve_scalar(v, y, uses, e);
+    struct yaml *c = xcalloc(1, sizeof *c), **tail = &c->first;
+    *c = (struct yaml){.type = y->type, .line = y->line, .key_line = y->key_line, .key = y->key ? xstrdup(y->key) : NULL};
+    for (const struct yaml *k = y->first; k; k = k->next) {
+        if (!(*tail = vars_resolve(v, k, uses, e))) {
+            yaml_free(c);
+            return NULL;
+        }
+        tail = &(*tail)->next;
+        c->count++;
+    }
+    return c;
+}
