@@ -357,12 +357,19 @@ int json_reparse(struct json_doc *d, const char *text, size_t n, struct err *e) 
     return parse_into(d, n ? text : "", n, NULL, e);
 }
 
-struct json_doc *json_parse(const char *text, size_t n, struct err *e) {
+/* Takes text. */
+static struct json_doc *parse_own(char *text, size_t n, const char *name, struct err *e) {
     struct json_doc *d = json_doc_new();
-    d->text = xmemdup0(text, n);
-    if (parse_into(d, d->text, n, NULL, e) == 0) return d;
+    d->text = text;
+    if (parse_into(d, text, n, name, e) == 0) return d;
     json_doc_free(d);
     return NULL;
+}
+
+struct json_doc *json_parse(const char *text, size_t n, struct err *e) { return parse_own(xmemdup0(text, n), n, NULL, e); }
+
+struct json_doc *json_parse_named(const char *text, size_t n, const char *name, struct err *e) {
+    return parse_own(xmemdup0(text, n), n, name, e);
 }
 
 struct json_doc *json_read_file(const char *path, struct err *e) {
@@ -373,9 +380,5 @@ struct json_doc *json_read_file(const char *path, struct err *e) {
         return NULL;
     }
     size_t n = b.n;
-    struct json_doc *d = json_doc_new();
-    d->text = buf_detach(&b);
-    if (parse_into(d, d->text, n, name, e) == 0) return d;
-    json_doc_free(d);
-    return NULL;
+    return parse_own(buf_detach(&b), n, name, e);
 }

@@ -34,6 +34,8 @@ struct json_doc; /* arena of nodes and strings, and (for json_parse) a copy of t
 
 /* Parses text[0..n). On failure NULL and e: "line L column C: what" (code RC_INPUT). give: json_doc_free. */
 struct json_doc *json_parse(const char *text, size_t n, struct err *e);
+/* The same; messages begin with "name:line: ". */
+struct json_doc *json_parse_named(const char *text, size_t n, const char *name, struct err *e);
 /* The same into a document used before (its memory is kept, its old nodes are gone): 0 or -1. Borrows text: it must
    stay as long as the nodes are used. */
 struct json_doc *json_doc_new(void);

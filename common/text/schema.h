@@ -1,7 +1,10 @@
 /* JSON Schema 2020-12: compile once, validate instances. Keywords: type, enum, const, properties, required,
    additionalProperties, patternProperties, propertyNames, min/maxProperties, items, prefixItems, min/maxItems,
-   uniqueItems, contains, minLength, maxLength, pattern, minimum, maximum, exclusive…, multipleOf, $ref, $defs, $anchor, allOf,
-   anyOf, oneOf, not, if/then/else, and annotations. Any other keyword is an error naming it and its path (RC_INPUT). */
+   uniqueItems, contains, min/maxContains, minLength, maxLength (code points), pattern (ECMA-262), minimum, maximum,
+   exclusive…, multipleOf (exact), $ref within the file, $defs (or definitions), $anchor, $id at the root, allOf, anyOf,
+   oneOf, not, if/then/else; annotations (title, description, default, examples, $comment, deprecated, readOnly, writeOnly,
+   x-…). Any other keyword is an error naming it and its path (RC_INPUT): format, unevaluated…, dependent…, $dynamicRef, ….
+   https://json-schema.org/draft/2020-12 */
 #ifndef COADOR_SCHEMA_H
 #define COADOR_SCHEMA_H
 #include "common/io/json.h"
@@ -10,11 +13,12 @@ struct schema;
 struct schema *schema_read_file(const char *path, struct err *e); /* give: schema_free */
 struct schema *schema_compile(const char *text, size_t n, const char *name, struct err *e);
 void schema_free(struct schema *s);
-/* 0 valid; -1 and e "at /f1/polaridade: expected …" */
+/* 0 valid; -1 and e "at /f1/polaridade: expected …". One thread at a time on one schema. Schemas that branch without
+   end give "validation given up: …". */
 int schema_validate(const struct schema *s, const struct json *v, struct err *e);
 const char *schema_text(const struct schema *s, size_t *n); /* its source, as read */
 /* The leaves a classifier fills: every property path (through nested objects) whose schema is an enum of strings.
-   Paths are joined with '.', in schema order. Used by eval. */
+   Paths are joined with '.', in schema order; $ref and allOf are followed. Used by eval. */
 int schema_n_fields(const struct schema *s);
 const char *schema_field(const struct schema *s, int i);         /* "f1.polaridade" */
 int schema_field_n_values(const struct schema *s, int i);

@@ -1,0 +1,82 @@
+/* Inside of schema*.c: a compiled schema. A node is one schema object (or true/false) of the source. */
+#ifndef COADOR_SCHEMA_NODE_H
+#define COADOR_SCHEMA_NODE_H
+#include "common/io/json.h"
+#include "common/text/schema.h"
+
+#define SCHEMA_NO_LIMIT UINT64_MAX
+
+/* Bits of a set of types: 1 << enum json_type, and one more for whole numbers. */
+#define TYPE_INTEGER (1u << 6)
+
+struct pattern; /* schema_pattern.c */
+/* ECMA-262 (u flag) regular expression; errors without a place. give: pattern_free. */
+struct pattern *pattern_new(const char *text, size_t n, struct err *e);
+void pattern_free(struct pattern *p);
+/* 1 if it matches anywhere in s, 0 if not, -1 if the search was given up (too much backtracking). */
+int pattern_search(const struct pattern *p, const char *s, size_t n);
+
+struct member_schema { /* of properties and patternProperties */
+    const struct json *name; /* the member in the source: its key is the name or the pattern */
+    struct pattern *pattern; /* patternProperties only */
+    struct node *schema;
+};
+
+struct nodes {
+    struct node **v;
+    size_t n;
+};
+
+struct node {
+    const struct json *source;
+    char *path;          /* "#/properties/f1" */
+    bool is_bool, truth; /* schema true or false: nothing below counts */
+    unsigned types;      /* 0: any */
+    const struct json *values, *constant; /* enum, const */
+    const struct json *required;
+    const struct json *minimum, *maximum, *above, *below, *multiple; /* above: exclusiveMinimum */
+    uint64_t min_length, max_length, min_items, max_items, min_members, max_members, min_contains, max_contains;
+    bool unique;
+    struct pattern *pattern;
+    struct member_schema *members, *by_pattern;
+    size_t n_members, n_by_pattern;
+    struct node *additional, *names, *items, *contains;
+    struct nodes prefix;
+    const struct json *ref_source; /* $ref as written */
+    struct node *ref;              /* where it leads */
+    struct nodes all, any, one;
+    struct node *not, *cond, *then, *otherwise;
+    int mark; /* cycle check: 0 new, 1 on the path, 2 done */
+};
+
+struct anchor {
+    const struct json *name;
+    struct node *node;
+};
+
+struct schema_field {
+    char *path;
+    const struct json *values;
+};
+
+struct schema {
+    char *name;
+    struct json_doc *doc;
+    const char *text;
+    size_t n;
+    struct nodes nodes; /* all; the first is the root */
+    size_t nodes_cap;
+    struct anchor *anchors;
+    size_t n_anchors, anchors_cap;
+    struct schema_field *fields;
+    size_t n_fields, fields_cap;
+};
+
+/* schema.c */
+struct node *schema_node(struct schema *s, const struct json *v, const char *path, struct err *e);
+int schema_bad(const struct schema *s, const char *path, struct err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* schema_ref.c: finds what every $ref means, compiling targets that are no keyword's; refuses loops without descent. */
+int schema_resolve(struct schema *s, struct err *e);
+/* schema_field.c */
+int schema_find_fields(struct schema *s, struct err *e);
+#endif

@@ -1,0 +1,276 @@
+/* JSON Schema: the official suite (every case of the supported keywords agrees, the refused ones are counted), golden
+   random cases from python's jsonschema, messages, references, fields, and what is given up rather than answered. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "common/io/io.h"
+#include "common/io/jsonl.h"
+#include "common/text/schema.h"
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct schema *compile(const char *text) {
+    struct err e = ERR_INIT;
+    struct schema *s = schema_compile(text, strlen(text), "S.json", &e);
+    if (!s) fail_msg("%s: %s", text, e.msg);
+    return s;
+}
+
+/* Message "" means valid. */
+static void checks(const char *schema, const char *instance, const char *message) {
+    struct err e = ERR_INIT;
+    struct schema *s = compile(schema);
+    struct json_doc *d = json_parse(instance, strlen(instance), &e);
+    if (!d) fail_msg("%s: %s", instance, e.msg);
+    int rc = schema_validate(s, json_root(d), &e);
+    assert_int_equal(rc, *message ? -1 : 0);
+    assert_string_equal(e.msg, message);
+    assert_int_equal(e.code, *message ? RC_INPUT : 0);
+    assert_int_equal(schema_validate(s, json_root(d), NULL), rc);
+    json_doc_free(d);
+    schema_free(s);
+}
+
+static void test_messages(void **unused) {
+    static const char *const cases[][3] = {
+        {"true", "1", ""},
+        {"false", "1", "at the top level: nothing is allowed here, got 1"},
+        {"{\"type\":\"integer\"}", "1.0", ""},
+        {"{\"type\":[\"integer\",\"null\"]}", "1.5", "at the top level: expected null or integer, got 1.5"},
+        {"{\"properties\":{\"f1\":{\"properties\":{\"p\":{\"enum\":[\"a\",\"b\"]}}}}}", "{\"f1\":{\"p\":\"A\"}}", "at /f1/p: expected one of \"a\", \"b\", got \"A\""},
+        {"{\"items\":{\"const\":{\"a\":1}}}", "[{\"a\":1.0},{\"a\":2}]", "at /1: expected {\"a\":1}, got {\"a\":2}"},
+        {"{\"required\":[\"a\",\"b\"]}", "{\"a\":1}", "at the top level: missing member \"b\""},
+        {"{\"additionalProperties\":false,\"properties\":{\"a\":true}}", "{\"a\":1,\"c\":1}", "at the top level: unexpected member \"c\""},
+        {"{\"minLength\":2}", "\"\xF0\x9F\x98\x80\"", "at the top level: expected at least 2 characters, got \"\xF0\x9F\x98\x80\""},
+        {"{\"maxLength\":1}", "\"\xF0\x9F\x98\x80\"", ""},
+        {"{\"maximum\":9007199254740992}", "9007199254740993", "at the top level: expected at most 9007199254740992, got 9007199254740993"},
+        {"{\"exclusiveMinimum\":0.1}", "1e-1", "at the top level: expected more than 0.1, got 1e-1"},
+        {"{\"multipleOf\":0.01}", "19.999", "at the top level: expected a multiple of 0.01, got 19.999"},
+        {"{\"multipleOf\":0.01}", "19.99", ""},
+        {"{\"pattern\":\"^a.$\"}", "\"ab\\n\"", "at the top level: expected a match of \"^a.$\", got \"ab\\n\""},
+        {"{\"minItems\":2}", "[1]", "at the top level: 1 elements, expected at least 2"},
+        {"{\"uniqueItems\":true}", "[{\"a\":1,\"b\":2},0,{\"b\":2,\"a\":1.0}]", "at the top level: elements 0 and 2 are equal, expected all different"},
+        {"{\"contains\":{\"const\":1},\"maxContains\":1}", "[1,2,1]", "at the top level: 2 elements fit contains, expected at most 1"},
+        {"{\"propertyNames\":{\"pattern\":\"^f\"}}", "{\"g\":1}", "at the top level: the name of member \"g\" does not fit propertyNames"},
+        {"{\"maxProperties\":1}", "{\"a\":1,\"b\":2}", "at the top level: 2 members, expected at most 1"},
+        {"{\"not\":{\"type\":\"null\"}}", "null", "at the top level: fits the schema of not, got null"},
+        {"{\"oneOf\":[{\"minimum\":1},{\"maximum\":3}]}", "2", "at the top level: fits more than one of the 2 schemas of oneOf, got 2"},
+        {"{\"anyOf\":[{\"minimum\":3},{\"maximum\":1}]}", "2", "at the top level: fits none of the 2 schemas of anyOf, got 2"},
+        {"{\"anyOf\":[{\"type\":\"null\"},{\"$ref\":\"#/$defs/x\"}],\"$defs\":{\"x\":{\"type\":\"object\",\"required\":[\"a\"]}}}", "{}", "at the top level: missing member \"a\""},
+        {"{\"anyOf\":[{\"type\":\"object\",\"required\":[\"a\"]},true]}", "{}", ""},
+        {"{\"if\":{\"type\":\"string\"},\"then\":{\"minLength\":1},\"else\":{\"minimum\":5}}", "4", "at the top level: expected at least 5, got 4"},
+        {"{\"const\":\"a\\u0000b\"}", "\"a\\u0000c\"", "at the top level: expected \"a\\u0000b\", got \"a\\u0000c\""},
+        {"{\"type\":\"null\"}", "\"123456789012345678901234567890123456789012345678901234\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\"",
+         "at the top level: expected null, got \"123456789012345678901234567890123456789012345678901234\xC3\xA9..."},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) checks(cases[i][0], cases[i][1], cases[i][2]);
+}
+
+static void test_refused(void **unused) {
+    static const char *const cases[][2] = {
+        {"{", "S.json:1: column 2: text ends inside an object"},
+        {"3", "S.json: at #: not a schema, expected an object, true or false"},
+        {"{\"properties\":{\"a/b\":{\"format\":\"date\"}}}", "S.json: at #/properties/a~1b: keyword \"format\" is not supported, so it could not be kept"},
+        {"{\"unevaluatedProperties\":false}", "S.json: at #: keyword \"unevaluatedProperties\" is not supported, so it could not be kept"},
+        {"{\"allOf\":[true,{\"typ\":\"string\"}]}", "S.json: at #/allOf/1: keyword \"typ\" is not supported, so it could not be kept"},
+        {"{\"type\":\"str\"}", "S.json: at #: type: expected null, boolean, number, integer, string, array, object, or an array of them"},
+        {"{\"items\":[true]}", "S.json: at #/items: not a schema, expected an object, true or false"},
+        {"{\"minLength\":-1}", "S.json: at #: minLength: expected a whole number, zero or more"},
+        {"{\"minLength\":1.5}", "S.json: at #: minLength: expected a whole number, zero or more"},
+        {"{\"multipleOf\":0}", "S.json: at #: multipleOf: expected a number above zero"},
+        {"{\"enum\":\"a\"}", "S.json: at #: enum: expected an array"},
+        {"{\"required\":[1]}", "S.json: at #: required: expected an array of strings"},
+        {"{\"anyOf\":[]}", "S.json: at #: anyOf: expected a non-empty array of schemas"},
+        {"{\"pattern\":\"a(\"}", "S.json: at #: regular expression a(: missing closing parenthesis"},
+        {"{\"pattern\":\"\\\\Aa\"}", "S.json: at #: regular expression \\Aa: escape \\A is not ECMA-262's"},
+        {"{\"pattern\":\"(?i)a\"}", "S.json: at #: regular expression (?i)a: group (?i is not ECMA-262's"},
+        {"{\"pattern\":\"(*LIMIT_MATCH=1)a\"}", "S.json: at #: regular expression (*LIMIT_MATCH=1)a: group (*L is not ECMA-262's"},
+        {"{\"$ref\":\"#/$defs/x\"}", "S.json: at #: $ref #/$defs/x leads nowhere"},
+        {"{\"$ref\":\"other.json\"}", "S.json: at #: $ref other.json leads out of this file, expected #/…"},
+        {"{\"$ref\":\"#\"}", "S.json: at #: $ref comes back to itself without going down in the instance"},
+        {"{\"$defs\":{\"a\":{\"allOf\":[{\"$ref\":\"#/$defs/b\"}]},\"b\":{\"not\":{\"$ref\":\"#/$defs/a\"}}}}", "S.json: at #/$defs/a: $ref comes back to itself without going down in the instance"},
+        {"{\"$defs\":{\"a\":{\"$anchor\":\"x\"},\"b\":{\"$anchor\":\"x\"}}}", "S.json: at #/$defs/b: $anchor x stands twice"},
+        {"{\"$schema\":\"http://json-schema.org/draft-07/schema#\"}", "S.json: at #: $schema \"http://json-schema.org/draft-07/schema#\" is not supported, expected https://json-schema.org/draft/2020-12/schema"},
+        {"{\"items\":{\"$id\":\"x\"}}", "S.json: at #/items: $id below the root is not supported"},
+        {"{\"type\":\"null\",\"type\":\"null\"}", "S.json:1: column 16: duplicate key \"type\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e = ERR_INIT;
+        struct schema *s = schema_compile(cases[i][0], strlen(cases[i][0]), "S.json", &e);
+        if (s) fail_msg("accepted: %s", cases[i][0]);
+        assert_string_equal(e.msg, cases[i][1]);
+        assert_int_equal(e.code, RC_INPUT);
+        assert_null(schema_compile(cases[i][0], strlen(cases[i][0]), "S.json", NULL));
+    }
+}
+
+static void test_references(void **unused) {
+    checks("{\"$id\":\"http://x/s.json\",\"$ref\":\"http://x/s.json#/$defs/a\",\"$defs\":{\"a\":{\"type\":\"null\"}}}", "1", "at the top level: expected null, got 1");
+    checks("{\"$ref\":\"#n\",\"definitions\":{\"a\":{\"$anchor\":\"n\",\"type\":\"null\"}}}", "1", "at the top level: expected null, got 1");
+    checks("{\"$ref\":\"#/$defs/a~1b%25~0\",\"$defs\":{\"a/b%~\":{\"type\":\"null\"}}}", "1", "at the top level: expected null, got 1");
+    checks("{\"$ref\":\"#/x-y/0\",\"x-y\":[{\"type\":\"null\"}]}", "1", "at the top level: expected null, got 1");
+    checks("{\"properties\":{\"next\":{\"$ref\":\"#\"},\"v\":{\"type\":\"number\"}}}", "{\"next\":{\"next\":{\"v\":\"x\"}}}", "at /next/next/v: expected number, got \"x\"");
+}
+
+/* ECMA-262 and PCRE2 differ here. */
+static void test_patterns(void **unused) {
+    static const struct {
+        const char *pattern, *text;
+        bool hit;
+    } cases[] = {
+        {"^\\\\d$", "\xDF\x80", false}, {"^\\\\w$", "\xC3\xA9", false}, {"^\\\\s$", "\xC2\xA0", true}, {"^\\\\S$", "\xC2\xA0", false},
+        {"^[\\\\s]$", "\xEF\xBB\xBF", true}, {"^[^\\\\S]$", "\xE2\x80\xA8", true}, {"^[\\\\s\\\\S]$", "\xE2\x80\xA8", true}, {"^[\\\\S]$", "\xE2\x80\xA8", false},
+        {"^.$", "\xE2\x80\xA8", false}, {"^.$", "\xF0\x9F\x98\x80", true}, {"^a$", "a\\n", false}, {"^[[:alpha:]]$", "a", false},
+        {"^[[:alpha:]]$", "a]", true}, {"\\\\u00e9", "caf\xC3\xA9", true}, {"^\\\\u{1F600}$", "\xF0\x9F\x98\x80", true}, {"^\\\\p{L}+$", "\xC3\xA9\xC3\xA9", true},
+        {"a[]", "a", false}, {"a[^]", "a\\n", true}, {"sx|ez", "expression", false}, {"^(?<x>a)\\\\k<x>$", "aa", true}, {"^[.]$", "a", false}, {"^[\\\\]\\\\.]$", "]", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char schema[100], instance[40];
+        struct err e = ERR_INIT;
+        snprintf(schema, sizeof schema, "{\"pattern\":\"%s\"}", cases[i].pattern);
+        snprintf(instance, sizeof instance, "\"%s\"", cases[i].text);
+        struct schema *s = compile(schema);
+        struct json_doc *d = json_parse(instance, strlen(instance), &e);
+        assert_non_null(d);
+        if ((schema_validate(s, json_root(d), NULL) == 0) != cases[i].hit) fail_msg("%s on %s", schema, instance);
+        json_doc_free(d);
+        schema_free(s);
+    }
+}
+
+/* k arrays inside each other. */
+static struct json_doc *nest(int k) {
+    struct buf b = BUF_INIT;
+    struct err e = ERR_INIT;
+    for (int i = 0; i < k; i++) buf_addc(&b, '[');
+    for (int i = 0; i < k; i++) buf_addc(&b, ']');
+    struct json_doc *d = json_parse(b.p, b.n, &e);
+    if (!d) fail_msg("%s", e.msg);
+    buf_release(&b);
+    return d;
+}
+
+static void gives_up(const char *schema, struct json_doc *d, const char *message) {
+    struct err e = ERR_INIT;
+    struct schema *s = compile(schema);
+    assert_int_equal(schema_validate(s, json_root(d), &e), -1);
+    assert_string_equal(e.msg, message);
+    json_doc_free(d);
+    schema_free(s);
+}
+
+/* What would take for ever or fill the stack is neither valid nor invalid, also under not. */
+static void test_given_up(void **unused) {
+    gives_up("{\"anyOf\":[{\"items\":{\"$ref\":\"#\"},\"minItems\":1},{\"items\":{\"$ref\":\"#\"},\"minItems\":1}]}", nest(100), "validation given up: too many steps");
+    gives_up("{\"not\":{\"pattern\":\"^(a+)+[bc]$\"}}", json_parse("\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", 48, NULL),
+             "validation given up: a regular expression backtracks too much");
+    struct buf b = BUF_INIT;
+    for (int i = 0; i < 20; i++) buf_adds(&b, "{\"allOf\":[");
+    buf_adds(&b, "{\"items\":{\"$ref\":\"#\"}}");
+    for (int i = 0; i < 20; i++) buf_adds(&b, "]}");
+    gives_up(b.p, nest(JSON_MAX_DEPTH), "validation given up: schemas and instance are nested too deeply");
+    struct schema *s = compile(b.p);
+    struct json_doc *d = nest(200);
+    assert_int_equal(schema_validate(s, json_root(d), NULL), 0);
+    json_doc_free(d);
+    schema_free(s);
+    buf_release(&b);
+}
+
+/* ---- fields ---- */
+static void test_fields(void **unused) {
+    struct schema *s = compile("{\"$defs\":{\"pol\":{\"enum\":[\"Positivo\",\"Neutro\"]},\"node\":{\"properties\":{\"again\":{\"$ref\":\"#/$defs/node\"},\"k\":{\"enum\":[\"x\"]}}}},"
+                               "\"properties\":{\"f1\":{\"type\":\"object\",\"properties\":{\"polaridade\":{\"$ref\":\"#/$defs/pol\"},\"n\":{\"enum\":[1,\"a\"]},\"emocao\":{\"allOf\":[{\"enum\":[\"Medo\"]}]}}},"
+                               "\"why\":{\"type\":\"string\"},\"list\":{\"items\":{\"properties\":{\"z\":{\"enum\":[\"q\"]}}}},\"f2\":{\"$ref\":\"#/$defs/node\"}}}");
+    assert_int_equal(schema_n_fields(s), 3);
+    assert_string_equal(schema_field(s, 0), "f1.polaridade");
+    assert_int_equal(schema_field_n_values(s, 0), 2);
+    assert_string_equal(schema_field_value(s, 0, 1), "Neutro");
+    assert_string_equal(schema_field(s, 1), "f1.emocao");
+    assert_string_equal(schema_field(s, 2), "f2.k");
+    schema_free(s);
+    struct buf b = BUF_INIT; /* paths double at each step */
+    buf_adds(&b, "{\"$ref\":\"#/$defs/0\",\"$defs\":{");
+    for (int i = 0; i < 40; i++) buf_addf(&b, "\"%d\":{\"properties\":{\"a\":{\"$ref\":\"#/$defs/%d\"},\"b\":{\"$ref\":\"#/$defs/%d\"}}},", i, i + 1, i + 1);
+    buf_adds(&b, "\"40\":true}}");
+    struct err e = ERR_INIT;
+    assert_null(schema_compile(b.p, b.n, "S.json", &e));
+    assert_string_equal(e.msg, "S.json: at #: references make more than 100000 paths of properties");
+    buf_release(&b);
+}
+
+/* ---- json-schema-org/JSON-Schema-Test-Suite, commit 44401e0c046704b476ec9d2e2fccdaee618f259d ---- */
+struct counts {
+    int agreed, refused, refused_groups;
+};
+
+static void suite_group(const char *file, const struct json *group, struct counts *n) {
+    struct err e = ERR_INIT;
+    const struct json *text = json_get(group, "schema");
+    struct schema *s = schema_compile(text->raw, text->raw_len, file, &e);
+    if (!s) {
+        print_message("# refused: %s: %s\n", json_get(group, "description")->str, e.msg);
+        if (e.code != RC_INPUT || (!strstr(e.msg, "not supported") && !strstr(e.msg, "leads out of") && !strstr(e.msg, "regular expression"))) fail_msg("%s", e.msg);
+        n->refused_groups++;
+        n->refused += (int)json_get(group, "tests")->count;
+        return;
+    }
+    for (const struct json *t = json_get(group, "tests")->first; t; t = t->next) {
+        bool valid = json_get(t, "valid")->truth;
+        e = (struct err)ERR_INIT;
+        if ((schema_validate(s, json_get(t, "data"), &e) == 0) != valid)
+            fail_msg("%s, %s, %s: expected %s, %s", file, json_get(group, "description")->str, json_get(t, "description")->str, valid ? "valid" : "invalid", e.msg);
+        n->agreed++;
+    }
+    schema_free(s);
+}
+
+static void suite_dir(const char *dir, const char *const *only, struct counts *n) {
+    DIR *d = opendir(dir);
+    if (!d) fail_msg("no folder %s", dir);
+    for (struct dirent *x; (x = readdir(d));) {
+        struct err e = ERR_INIT;
+        size_t len = strlen(x->d_name);
+        bool wanted = len > 5 && !strcmp(x->d_name + len - 5, ".json") && !only;
+        for (int i = 0; only && only[i]; i++) wanted = wanted || !strcmp(only[i], x->d_name);
+        if (!wanted) continue;
+        char *path = io_join(dir, x->d_name);
+        struct json_doc *doc = json_read_file(path, &e);
+        if (!doc) fail_msg("%s", e.msg);
+        for (const struct json *g = json_root(doc)->first; g; g = g->next) suite_group(x->d_name, g, n);
+        json_doc_free(doc);
+        free(path);
+    }
+    closedir(d);
+}
+
+static void test_suite(void **unused) {
+    static const char *const optional[] = {"bignum.json", "float-overflow.json", "non-bmp-regex.json", "ecmascript-regex.json", "no-schema.json", "refOfUnknownKeyword.json", NULL};
+    const char *suites = getenv("SUITES");
+    if (!suites || !*suites) {
+        print_message("SUITES is not set: no JSON-Schema-Test-Suite\n");
+        skip();
+    }
+    struct counts n = {0}, more = {0};
+    char *dir = io_join(suites, "JSON-Schema-Test-Suite/tests/draft2020-12"), *sub = io_join(dir, "optional");
+    suite_dir(dir, NULL, &n);
+    suite_dir(sub, optional, &more);
+    print_message("# %d cases agree, %d refused in %d schemas; optional: %d agree, %d refused in %d\n", n.agreed, n.refused, n.refused_groups, more.agreed, more.refused, more.refused_groups);
+    assert_int_equal(n.agreed, 781);
+    assert_int_equal(n.refused, 518);
+    assert_int_equal(more.agreed, 87);
+    assert_int_equal(more.refused, 22);
+    free(dir);
+    free(sub);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_messages), cmocka_unit_test(test_refused), cmocka_unit_test(test_references), cmocka_unit_test(test_patterns),
+                                       cmocka_unit_test(test_given_up), cmocka_unit_test(test_fields), cmocka_unit_test(test_suite)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
