@@ -67,7 +67,8 @@ static int read_numbers(struct lora_config *c, const struct reader *r) {
 
 static int read_targets(struct lora_config *c, int L, const struct reader *r) {
     const struct json *v = json_get(r->root, "target_modules");
-    if (v && v->type == JSON_STRING && strlen(v->str) == v->len) return lora_match_regex(c->sites, L, v->str, r->e);
+    if (v && v->type == JSON_STRING && strlen(v->str) == v->len)
+        return lora_match_regex(c->sites, L, v->str, r->e) < 0 ? err_prefix(r->e, "%s: ", r->path) : 0;
     if (!v || v->type != JSON_ARRAY) return refuse(r, "target_modules", "a list of names or a regular expression");
     const char **names = xcalloc(v->count + 1, sizeof *names);
     int n = 0, rc = 0;
