@@ -11,8 +11,8 @@ good='{"f1":{"pol":"pos","emo":"joy"},"f2":{"pol":"neg"}}'
 { row a A pos neg joy "$good"; row b A pos pos joy null; row c B neg neg fear '{"f1":{"pol":"neg","emo":"none"},"f2":{"pol":"neg"}}'; row d C pos neg joy '{"f1":{"pol":"maybe","emo":"joy"},"f2":{"pol":"neg"}}'; } >one.jsonl
 { row d C pos neg joy "$good"; row c B neg neg fear '{"f1":{"pol":"neg","emo":"fear"},"f2":{"pol":"neg"}}'; row b A pos pos joy '{"f1":{"pol":"pos","emo":"joy"},"f2":{"pol":"pos"}}'; row a A pos neg joy "$good"; } >two.jsonl
 
-ok "table" "$coador" eval --schema schema.json --cluster article one.jsonl two.jsonl
-ok "the pooled group carries the shared name" grep -q '^pol (2 fields pooled)' .out
+ok "table" "$coador" eval --schema schema.json --cluster article -o table.txt one.jsonl two.jsonl
+ok "the pooled group carries the shared name" grep -q '^pol (2 fields pooled)' table.txt
 "$coador" eval --schema schema.json --json - one=one.jsonl two=two.jsonl >j.json
 is "unparsed counts against accuracy" "$(jq -c '.systems.one.groups.pol.accuracy.value' j.json)" 0.5
 is "an answer outside the enum is unparsed in every field" "$(jq -c '.systems.one.groups.pol.confusion' j.json)" '[[1,0,3],[0,3,1]]'
