@@ -1,4 +1,4 @@
-/* Byte-level BPE tokenizers, from GGUF metadata or tokenizer.json.
+/* Byte-level BPE tokenizers, from GGUF metadata or tokenizer.json; ids are those of Hugging Face's tokenizers 0.23.
    Pre-tokenisers by name (PCRE2, UTF): "smollm" (single digits, then GPT-2's pattern), "gpt-2", "llama-bpe", "qwen2".
    A kind that is not known is an error that says its name. */
 #ifndef COADOR_TOKENIZER_H
@@ -9,8 +9,10 @@
 #include <stdbool.h>
 
 struct tokenizer;
-struct tokenizer *tokenizer_from_gguf(const struct gguf *g, struct err *e);        /* give: tokenizer_free */
-struct tokenizer *tokenizer_from_json(const char *path, struct err *e);            /* tokenizer.json */
+/* Keeps nothing of g. give: tokenizer_free. GGUF has no normaliser: Qwen2's NFC is then the caller's business, as in llama.cpp. */
+struct tokenizer *tokenizer_from_gguf(const struct gguf *g, struct err *e);
+/* tokenizer.json, and from beside it chat_template.jinja and tokenizer_config.json (eos_token, chat_template) if they exist. */
+struct tokenizer *tokenizer_from_json(const char *path, struct err *e);
 void tokenizer_free(struct tokenizer *t);
 
 /* Ids, grown by the caller's struct. */
@@ -22,12 +24,15 @@ struct ids {
 void ids_add(struct ids *s, int32_t id);
 void ids_release(struct ids *s);
 
-/* Appends the ids of text[0..n) (valid UTF-8, else RC_INPUT). Special tokens inside text are plain text: their
-   characters are encoded like any others. No BOS or EOS is added. Thread-safe on one tokenizer. */
+/* Appends the ids of text[0..n) (valid UTF-8, else RC_INPUT and out as before). Special tokens inside text are plain text:
+   their characters are encoded like any others. Added tokens that are not special are found, they are part of the vocabulary
+   (Hugging Face: encode_special_tokens=True). A byte that the vocabulary has no token for vanishes, as in Hugging Face's
+   (SmolLM2 lacks 21 bytes, rare ones). No BOS or EOS is added. Thread-safe on one tokenizer. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, struct ids *out, struct err *e);
-/* The same, but added and special tokens in the text become their ids: for templates that we wrote ourselves. */
+/* The same, but special tokens in the text become their ids too: for templates that we wrote ourselves. */
 int tokenizer_encode_special(const struct tokenizer *t, const char *text, size_t n, struct ids *out, struct err *e);
-/* Appends the bytes of one id (special tokens as nothing unless `special`); may end inside a character. */
+/* Appends the bytes of one id (special tokens as nothing unless `special`, ids without a token as nothing); may end inside a
+   character. */
 void tokenizer_bytes(const struct tokenizer *t, int32_t id, bool special, struct buf *out);
 /* Text of ids: bytes joined; ill-formed UTF-8 becomes U+FFFD as in Hugging Face's decoder. */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool special, struct buf *out);

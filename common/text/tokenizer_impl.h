@@ -1,6 +1,7 @@
 /* Inside of a tokenizer: what its loaders fill and its users read. Not for other modules. */
 #ifndef COADOR_TOKENIZER_IMPL_H
 #define COADOR_TOKENIZER_IMPL_H
+#include "common/io/json.h"
 #include "common/text/bpe.h"
 #include "common/text/pretok.h"
 #include "common/text/tokenizer.h"
@@ -59,6 +60,8 @@ struct tokenizer_source {
 };
 /* Builds everything but eos and chat template. give: tokenizer_free. */
 struct tokenizer *tokenizer_build(const struct tokenizer_source *s, struct err *e);
+/* Of a parsed tokenizer.json, without the files beside it. give: tokenizer_free. */
+struct tokenizer *tokenizer_from_root(const struct json *root, struct err *e);
 /* Adds an end id unless it is there already or -1. */
 void tokenizer_add_eos(struct tokenizer *t, int32_t id);
 /* Cuts "left right" at its only space. */

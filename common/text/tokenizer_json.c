@@ -203,7 +203,7 @@ static int read_post(const struct json *p, struct tokenizer_source *s, struct er
     return 0;
 }
 
-static struct tokenizer *from_json(const struct json *root, struct err *e) {
+struct tokenizer *tokenizer_from_root(const struct json *root, struct err *e) {
     const struct json *model = json_get(root, "model");
     struct tokenizer_source s = {.unk = -1, .bos = -1};
     struct tokenizer *t = NULL;
@@ -268,7 +268,7 @@ static int read_neighbours(struct tokenizer *t, const char *path, struct err *e)
 struct tokenizer *tokenizer_from_json(const char *path, struct err *e) {
     struct json_doc *d = json_read_file(path, e);
     if (!d) return NULL;
-    struct tokenizer *t = from_json(json_root(d), e);
+    struct tokenizer *t = tokenizer_from_root(json_root(d), e);
     if (!t) err_prefix(e, "%s: ", path);
     json_doc_free(d);
     if (t && read_neighbours(t, path, e) < 0) {
