@@ -1,5 +1,6 @@
 /* AdamW and the gradient's norm, as torch.optim.AdamW and clip_grad_norm_ compute them. */
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/vmath.h"
 #include <math.h>
 
 void sumsq_ref(struct kctx *k, double *out, const float *x, int64_t n, int accumulate) {
@@ -21,5 +22,87 @@ void adamw_ref(struct kctx *k, float *p, float *m, float *v, const float *g, int
     }
 }
 
-void sumsq_cpu(struct kctx *k, double *out, const float *x, int64_t n, int accumulate) { sumsq_ref(k, out, x, n, accumulate); }
-void adamw_cpu(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq) { adamw_ref(k, p, m, v, g, n, s, norm_sq); }
+
+#define SUMSQ_CHUNK 4096 /* values of one partial sum */
+
+static double sumsq_plain(const float *x, int64_t n) {
+    double s[4] = {0}; /* chains that run beside each other */
+    for (int64_t i = 0; i < n; i++) s[i % 4] += (double)x[i] * x[i];
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+#if CPU_X86
+AVX2 static double sumsq_avx2(const float *x, int64_t n) {
+    __m256d a = _mm256_setzero_pd(), b = a;
+    for (int64_t i = 0; i < n; i += 8) {
+        __m256 v = _mm256_maskload_ps(x + i, first_lanes(n - i));
+        __m256d lo = _mm256_cvtps_pd(_mm256_castps256_ps128(v)), hi = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+        a = _mm256_fmadd_pd(lo, lo, a);
+        b = _mm256_fmadd_pd(hi, hi, b);
+    }
+    double s[4];
+    _mm256_storeu_pd(s, _mm256_add_pd(a, b));
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+#endif
+
+/* Partial sums of fixed chunks, then their sum in order; as many chunks at a time as the scratch holds. */
+void sumsq_cpu(struct kctx *k, double *out, const float *x, int64_t n, int accumulate) {
+    double (*f)(const float *, int64_t) = sumsq_plain, sum = accumulate ? *out : 0, *part = (double *)k->shared;
+#if CPU_X86
+    if (k->avx2) f = sumsq_avx2;
+#endif
+    const int64_t most = (int64_t)(CPU_SHARED_BYTES / sizeof *part), chunks = (n + SUMSQ_CHUNK - 1) / SUMSQ_CHUNK;
+    for (int64_t c0 = 0; c0 < chunks; c0 += most) {
+        int64_t m = chunks - c0 < most ? chunks - c0 : most;
+#pragma omp parallel for num_threads(k->threads) if (m > 4)
+        for (int64_t c = 0; c < m; c++) {
+            int64_t at = (c0 + c) * SUMSQ_CHUNK;
+            part[c] = f(x + at, n - at < SUMSQ_CHUNK ? n - at : SUMSQ_CHUNK);
+        }
+        for (int64_t c = 0; c < m; c++) sum += part[c];
+    }
+    *out = sum;
+}
+
+struct update { float clip, decay, c1, b2, c2, rate, root2, eps; }; /* the step's scalars, rounded once as torch does */
+
+static void adamw_plain(float *p, float *m, float *v, const float *g, int64_t n, const struct update *u) {
+    for (int64_t i = 0; i < n; i++) {
+        float gi = g[i] * u->clip;
+        m[i] += (gi - m[i]) * u->c1;
+        v[i] = v[i] * u->b2 + gi * gi * u->c2;
+        p[i] = p[i] * u->decay - u->rate * (m[i] / (sqrtf(v[i]) / u->root2 + u->eps));
+    }
+}
+
+#if CPU_X86
+AVX2 static void adamw_avx2(float *p, float *m, float *v, const float *g, int64_t n, const struct update *u) {
+    __m256 clip = _mm256_set1_ps(u->clip), decay = _mm256_set1_ps(u->decay), c1 = _mm256_set1_ps(u->c1), b2 = _mm256_set1_ps(u->b2), c2 = _mm256_set1_ps(u->c2);
+    __m256 rate = _mm256_set1_ps(u->rate), root2 = _mm256_set1_ps(u->root2), eps = _mm256_set1_ps(u->eps);
+    for (int64_t i = 0; i < n; i += 8) {
+        __m256i k = first_lanes(n - i);
+        __m256 gi = _mm256_mul_ps(_mm256_maskload_ps(g + i, k), clip), mi = _mm256_maskload_ps(m + i, k), vi = _mm256_maskload_ps(v + i, k);
+        mi = _mm256_fmadd_ps(_mm256_sub_ps(gi, mi), c1, mi);
+        vi = _mm256_fmadd_ps(_mm256_mul_ps(gi, gi), c2, _mm256_mul_ps(vi, b2));
+        __m256 d = _mm256_add_ps(_mm256_div_ps(_mm256_sqrt_ps(vi), root2), eps), pi = _mm256_mul_ps(_mm256_maskload_ps(p + i, k), decay);
+        _mm256_maskstore_ps(m + i, k, mi);
+        _mm256_maskstore_ps(v + i, k, vi);
+        _mm256_maskstore_ps(p + i, k, _mm256_fnmadd_ps(rate, _mm256_div_ps(mi, d), pi));
+    }
+}
+#endif
+
+void adamw_cpu(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq) {
+    void (*f)(float *, float *, float *, const float *, int64_t, const struct update *) = adamw_plain;
+#if CPU_X86
+    if (k->avx2) f = adamw_avx2;
+#endif
+    if (!isfinite(*norm_sq)) return;
+    double clip = s->max_norm > 0 ? s->max_norm / (sqrt(*norm_sq) + 1e-6) : 1;
+    struct update u = {
+        .clip = (float)(clip > 1 ? 1 : clip), .decay = (float)(1 - s->lr * s->weight_decay), .c1 = (float)(1 - s->beta1), .b2 = (float)s->beta2, .c2 = (float)(1 - s->beta2),
+        .rate = (float)(s->lr / (1 - pow(s->beta1, s->t))), .root2 = (float)sqrt(1 - pow(s->beta2, s->t)), .eps = (float)s->eps};
+#pragma omp parallel for num_threads(k->threads) if (n > CPU_SPAN)
+    for (int64_t i = 0; i < n; i += CPU_SPAN) f(p + i, m + i, v + i, g + i, n - i < CPU_SPAN ? n - i : CPU_SPAN, &u);
+}

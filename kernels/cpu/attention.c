@@ -1,5 +1,6 @@
-/* Causal attention with grouped queries: references. One query row at a time, softmax by log-sum-exp, sums in double. */
-#include "kernels/cpu/cpu.h"
+/* Causal attention with grouped queries: references, one query row at a time with sums in double; and the cache's store.
+   The blocked ones are attention_fwd.c, attention_bwd.c and attention_cached.c. */
+#include "kernels/cpu/attention.h"
 #include <math.h>
 #include <string.h>
 
@@ -92,15 +93,11 @@ void attention_bwd_ref(struct kctx *k, void *dq, void *dk, void *dv, const void 
         }
 }
 
-/* Where token t of sequence s keeps key/value head g, in values from the start of the pages */
-static int64_t kv_at(const struct kv_view *c, int s, int t, int g, int G, int D) {
-    return (((int64_t)c->table[(int64_t)s * c->max_pages + t / KV_BLOCK] * G + g) * KV_BLOCK + t % KV_BLOCK) * D;
-}
 
 void kv_store_ref(struct kctx *k, const struct kv_view *c, const void *key, const void *v, const int32_t *seq, const int32_t *pos, int R, int G, int D) {
     for (int64_t i = 0; i < R; i++)
         for (int g = 0; g < G; g++) {
-            int64_t at = kv_at(c, seq[i], pos[i], g, G, D), from = (i * G + g) * D;
+            int64_t at = kv_offset(c, seq[i], pos[i], g, G, D), from = (i * G + g) * D;
             memcpy((float *)c->k + at, (const float *)key + from, (size_t)D * sizeof(float));
             memcpy((float *)c->v + at, (const float *)v + from, (size_t)D * sizeof(float));
         }
@@ -115,9 +112,9 @@ void attention_cached_ref(struct kctx *k, void *o, const void *q, const struct k
         for (int h = 0; h < H; h++) {
             const float *qi = (const float *)q + (i * H + h) * D, *ck = c->k, *cv = c->v;
             double max = -INFINITY, sum = 0, acc[ATTENTION_MAX_D] = {0};
-            for (int t = 0; t <= pos[i]; t++) max = fmax(max, (double)scale * dot(qi, ck + kv_at(c, seq[i], t, h / (H / G), G, D), D));
+            for (int t = 0; t <= pos[i]; t++) max = fmax(max, (double)scale * dot(qi, ck + kv_offset(c, seq[i], t, h / (H / G), G, D), D));
             for (int t = 0; t <= pos[i]; t++) {
-                int64_t at = kv_at(c, seq[i], t, h / (H / G), G, D);
+                int64_t at = kv_offset(c, seq[i], t, h / (H / G), G, D);
                 double p = exp((double)scale * dot(qi, ck + at, D) - max);
                 sum += p;
                 for (int d = 0; d < D; d++) acc[d] += p * cv[at + d];
@@ -126,7 +123,4 @@ void attention_cached_ref(struct kctx *k, void *o, const void *q, const struct k
         }
 }
 
-void attention_cpu(struct kctx *k, void *o, float *lse, const void *q, const void *key, const void *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale) { attention_ref(k, o, lse, q, key, v, cu, cu_dev, S, H, G, D, scale); }
-void attention_bwd_cpu(struct kctx *k, void *dq, void *dk, void *dv, const void *dout, const void *q, const void *key, const void *v, const void *o, const float *lse, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale) { attention_bwd_ref(k, dq, dk, dv, dout, q, key, v, o, lse, cu, cu_dev, S, H, G, D, scale); }
 void kv_store_cpu(struct kctx *k, const struct kv_view *c, const void *key, const void *v, const int32_t *seq, const int32_t *pos, int R, int G, int D) { kv_store_ref(k, c, key, v, seq, pos, R, G, D); }
-void attention_cached_cpu(struct kctx *k, void *o, const void *q, const struct kv_view *c, const int32_t *seq, const int32_t *pos, int R, int H, int G, int D, float scale) { attention_cached_ref(k, o, q, c, seq, pos, R, H, G, D, scale); }

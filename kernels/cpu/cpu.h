@@ -31,6 +31,8 @@ void cpu_fail(struct kctx *k, enum kerr status, const char *text);
 bool cpu_has_avx2(void);
 void cpu_set_verbs(struct dev *d);
 enum kerr cpu_open(struct dev **d, const char *name, int threads, const char **why);
+/* Elementwise work is cut in spans of this many values, whatever the number of threads. */
+#define CPU_SPAN 8192
 /* kernels/cpu/poison.c: the cpu table whose memory is closed to everyone outside ops and verbs. */
 enum kerr poison_block(struct kctx *k, void **p, size_t bytes);
 void poison_gate(struct kctx *k, bool open);

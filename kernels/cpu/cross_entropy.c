@@ -1,5 +1,6 @@
 /* Token losses, and the gradient in the logits' place. */
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/vmath.h"
 #include <math.h>
 
 void cross_entropy_ref(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V) {
@@ -13,4 +14,63 @@ void cross_entropy_ref(struct kctx *k, float *loss, void *logits, const int32_t 
     }
 }
 
-void cross_entropy_cpu(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V) { cross_entropy_ref(k, loss, logits, target, scale, M, V); }
+
+/* One row: z becomes scale·(softmax − onehot) if grad; returns the loss. The exponentials are taken once: they wait in
+   z's place for their sum. */
+static float row_plain(float *z, int target, float scale, bool grad, int V) {
+    float max = z[0], at = z[target];
+    double sum = 0;
+    for (int v = 1; v < V; v++) max = z[v] > max ? z[v] : max;
+    for (int v = 0; v < V; v++) {
+        float e = expf(z[v] - max);
+        sum += e;
+        if (grad) z[v] = e;
+    }
+    float f = (float)(scale / sum);
+    for (int v = 0; grad && v < V; v++) z[v] *= f;
+    if (grad) z[target] -= scale;
+    return (float)(max - (double)at + log(sum));
+}
+
+#if CPU_X86
+#define CE_BLOCK 512 /* values summed in f32 before they are added in double */
+
+AVX2 static double exp_sum_avx2(float *z, float max, bool grad, int V) {
+    double total = 0;
+    __m256 top = _mm256_set1_ps(max);
+    for (int b = 0; b < V; b += CE_BLOCK) {
+        __m256 sum = _mm256_setzero_ps();
+        int end = V - b < CE_BLOCK ? V : b + CE_BLOCK;
+        for (int v = b; v < end; v += 8) {
+            __m256i m = first_lanes(end - v);
+            __m256 e = _mm256_and_ps(exp8(_mm256_sub_ps(_mm256_maskload_ps(z + v, m), top)), _mm256_castsi256_ps(m));
+            sum = _mm256_add_ps(sum, e);
+            if (grad) _mm256_maskstore_ps(z + v, m, e);
+        }
+        total += sum8(sum);
+    }
+    return total;
+}
+
+AVX2 static float row_avx2(float *z, int target, float scale, bool grad, int V) {
+    float at = z[target], max;
+    __m256 top = _mm256_set1_ps(-INFINITY);
+    int v = 0;
+    for (; v + 8 <= V; v += 8) top = _mm256_max_ps(_mm256_loadu_ps(z + v), top);
+    for (max = max8(top); v < V; v++) max = z[v] > max ? z[v] : max;
+    double sum = exp_sum_avx2(z, max, grad, V);
+    float f = (float)(scale / sum);
+    for (v = 0; grad && v < V; v++) z[v] *= f;
+    if (grad) z[target] -= scale;
+    return (float)(max - (double)at + log(sum));
+}
+#endif
+
+void cross_entropy_cpu(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V) {
+    float (*f)(float *, int, float, bool, int) = row_plain;
+#if CPU_X86
+    if (k->avx2) f = row_avx2;
+#endif
+#pragma omp parallel for num_threads(k->threads) schedule(dynamic) if ((int64_t)M * V > CPU_SPAN)
+    for (int64_t i = 0; i < M; i++) loss[i] = f((float *)logits + i * V, target[i], scale ? scale[i] : 0, scale, V);
+}

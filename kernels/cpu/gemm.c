@@ -33,7 +33,7 @@ void gemm_pack_plain(float *b, const struct weight *w, bool wt, int64_t k0, int 
         }
 }
 
-static void tile_plain(int mr, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, float *c, int64_t ldc, float alpha, bool add) {
+void gemm_tile_plain(int mr, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, float *c, int64_t ldc, float alpha, bool add) {
     float sum[GEMM_MR][GEMM_NR] = {{0}};
     for (int k = 0; k < kc; k++)
         for (int i = 0; i < mr; i++)
@@ -64,7 +64,7 @@ static void panel_rows(const struct gemm *g, gemm_tile_fn *tile, const float *b,
 
 void gemm(struct kctx *k, const struct gemm *g) {
     gemm_pack_fn *pack = gemm_pack_plain;
-    gemm_tile_fn *tile = tile_plain;
+    gemm_tile_fn *tile = gemm_tile_plain;
 #if CPU_X86
     if (k->avx2) pack = gemm_pack_avx2, tile = gemm_tile_avx2;
 #endif

@@ -31,5 +31,5 @@ typedef void gemm_pack_fn(float *b, const struct weight *w, bool wt, int64_t k0,
 /* c(mr,16) (+)= alpha·a(mr,kc)·b[kc][16] */
 typedef void gemm_tile_fn(int mr, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, float *c, int64_t ldc, float alpha, bool add);
 gemm_pack_fn gemm_pack_plain, gemm_pack_avx2;
-gemm_tile_fn gemm_tile_avx2;
+gemm_tile_fn gemm_tile_plain, gemm_tile_avx2;
 #endif

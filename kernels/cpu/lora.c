@@ -1,5 +1,5 @@
-/* LoRA's thin products. */
-#include "kernels/cpu/cpu.h"
+/* LoRA's thin products: the references, and the fast ones by gemm.h. */
+#include "kernels/cpu/gemm.h"
 
 void lora_down_ref(struct kctx *k, void *h, const void *x, const float *A, int R, int r, int K) {
     for (int64_t i = 0; i < R; i++)
@@ -55,7 +55,24 @@ void lora_down_bwd_ref(struct kctx *k, float beta, void *dx, float *dA, const vo
         }
 }
 
-void lora_down_cpu(struct kctx *k, void *h, const void *x, const float *A, int R, int r, int K) { lora_down_ref(k, h, x, A, R, r, K); }
-void lora_up_cpu(struct kctx *k, void *y, const void *h, const float *B, float s, int R, int r, int N) { lora_up_ref(k, y, h, B, s, R, r, N); }
-void lora_up_bwd_cpu(struct kctx *k, void *dh, float *dB, const void *dy, const void *h, const float *B, float s, int R, int r, int N) { lora_up_bwd_ref(k, dh, dB, dy, h, B, s, R, r, N); }
-void lora_down_bwd_cpu(struct kctx *k, float beta, void *dx, float *dA, const void *dh, const void *x, const float *A, int R, int r, int K) { lora_down_bwd_ref(k, beta, dx, dA, dh, x, A, R, r, K); }
+void lora_down_cpu(struct kctx *k, void *h, const void *x, const float *A, int R, int r, int K) {
+    struct weight a = {DT_F32, r, K, A};
+    gemm(k, &(struct gemm){.M = R, .N = r, .K = K, .a = x, .a_row = K, .a_col = 1, .w = &a, .wt = true, .alpha = 1, .c = h, .ldc = r});
+}
+
+void lora_up_cpu(struct kctx *k, void *y, const void *h, const float *B, float s, int R, int r, int N) {
+    struct weight b = {DT_F32, N, r, B};
+    gemm(k, &(struct gemm){.M = R, .N = N, .K = r, .a = h, .a_row = r, .a_col = 1, .w = &b, .wt = true, .alpha = s, .add = true, .c = y, .ldc = N});
+}
+
+void lora_up_bwd_cpu(struct kctx *k, void *dh, float *dB, const void *dy, const void *h, const float *B, float s, int R, int r, int N) {
+    struct weight b = {DT_F32, N, r, B}, hw = {DT_F32, R, r, h};
+    gemm(k, &(struct gemm){.M = R, .N = r, .K = N, .a = dy, .a_row = N, .a_col = 1, .w = &b, .alpha = s, .c = dh, .ldc = r});
+    gemm(k, &(struct gemm){.M = N, .N = r, .K = R, .a = dy, .a_row = 1, .a_col = N, .w = &hw, .alpha = s, .add = true, .c = dB, .ldc = r});
+}
+
+void lora_down_bwd_cpu(struct kctx *k, float beta, void *dx, float *dA, const void *dh, const void *x, const float *A, int R, int r, int K) {
+    struct weight a = {DT_F32, r, K, A}, xw = {DT_F32, R, K, x};
+    gemm(k, &(struct gemm){.M = r, .N = K, .K = R, .a = dh, .a_row = 1, .a_col = r, .w = &xw, .alpha = 1, .add = true, .c = dA, .ldc = K});
+    if (dx) gemm(k, &(struct gemm){.M = R, .N = K, .K = r, .a = dh, .a_row = r, .a_col = 1, .w = &a, .alpha = 1, .add = beta != 0, .c = dx, .ldc = K});
+}

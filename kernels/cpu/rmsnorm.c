@@ -1,5 +1,6 @@
 /* RMSNorm, forward and backward. */
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/vmath.h"
 #include <math.h>
 
 void rmsnorm_ref(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C) {
@@ -26,5 +27,71 @@ void rmsnorm_bwd_ref(struct kctx *k, void *dx, const void *dy, const void *x, co
     }
 }
 
-void rmsnorm_cpu(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C) { rmsnorm_ref(k, y, rstd, x, w, eps, R, C); }
-void rmsnorm_bwd_cpu(struct kctx *k, void *dx, const void *dy, const void *x, const float *w, const float *rstd, int R, int C) { rmsnorm_bwd_ref(k, dx, dy, x, w, rstd, R, C); }
+
+static float rmsnorm_row_plain(float *y, const float *x, const float *w, float eps, int C) {
+    float sum = 0;
+    for (int c = 0; c < C; c++) sum += x[c] * x[c];
+    float rs = 1 / sqrtf(sum / (float)C + eps);
+    for (int c = 0; c < C; c++) y[c] = x[c] * rs * w[c];
+    return rs;
+}
+
+static void rmsnorm_bwd_row_plain(float *dx, const float *dy, const float *x, const float *w, float s, int C) {
+    float sum = 0;
+    for (int c = 0; c < C; c++) sum += w[c] * dy[c] * x[c];
+    float f = s * s * sum / (float)C;
+    for (int c = 0; c < C; c++) dx[c] += s * (w[c] * dy[c] - x[c] * f);
+}
+
+#if CPU_X86
+AVX2 static float rmsnorm_row_avx2(float *y, const float *x, const float *w, float eps, int C) {
+    __m256 sum = _mm256_setzero_ps();
+    for (int c = 0; c < C; c += 8) {
+        __m256 v = _mm256_maskload_ps(x + c, first_lanes(C - c));
+        sum = _mm256_fmadd_ps(v, v, sum);
+    }
+    float rs = 1 / sqrtf(sum8(sum) / (float)C + eps);
+    __m256 r = _mm256_set1_ps(rs);
+    for (int c = 0; c < C; c += 8) {
+        __m256i m = first_lanes(C - c);
+        _mm256_maskstore_ps(y + c, m, _mm256_mul_ps(_mm256_mul_ps(_mm256_maskload_ps(x + c, m), r), _mm256_maskload_ps(w + c, m)));
+    }
+    return rs;
+}
+
+AVX2 static void rmsnorm_bwd_row_avx2(float *dx, const float *dy, const float *x, const float *w, float s, int C) {
+    __m256 sum = _mm256_setzero_ps(), r = _mm256_set1_ps(s);
+    for (int c = 0; c < C; c += 8) {
+        __m256i m = first_lanes(C - c);
+        sum = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_maskload_ps(w + c, m), _mm256_maskload_ps(dy + c, m)), _mm256_maskload_ps(x + c, m), sum);
+    }
+    __m256 f = _mm256_set1_ps(s * s * sum8(sum) / (float)C);
+    for (int c = 0; c < C; c += 8) {
+        __m256i m = first_lanes(C - c);
+        __m256 d = _mm256_mul_ps(_mm256_maskload_ps(w + c, m), _mm256_maskload_ps(dy + c, m));
+        d = _mm256_fnmadd_ps(_mm256_maskload_ps(x + c, m), f, d);
+        _mm256_maskstore_ps(dx + c, m, _mm256_fmadd_ps(r, d, _mm256_maskload_ps(dx + c, m)));
+    }
+}
+#endif
+
+void rmsnorm_cpu(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C) {
+    float (*f)(float *, const float *, const float *, float, int) = rmsnorm_row_plain;
+#if CPU_X86
+    if (k->avx2) f = rmsnorm_row_avx2;
+#endif
+#pragma omp parallel for num_threads(k->threads) if ((int64_t)R * C > CPU_SPAN)
+    for (int64_t i = 0; i < R; i++) {
+        float rs = f((float *)y + i * C, (const float *)x + i * C, w, eps, C);
+        if (rstd) rstd[i] = rs;
+    }
+}
+
+void rmsnorm_bwd_cpu(struct kctx *k, void *dx, const void *dy, const void *x, const float *w, const float *rstd, int R, int C) {
+    void (*f)(float *, const float *, const float *, const float *, float, int) = rmsnorm_bwd_row_plain;
+#if CPU_X86
+    if (k->avx2) f = rmsnorm_bwd_row_avx2;
+#endif
+#pragma omp parallel for num_threads(k->threads) if ((int64_t)R * C > CPU_SPAN)
+    for (int64_t i = 0; i < R; i++) f((float *)dx + i * C, (const float *)dy + i * C, (const float *)x + i * C, w, rstd[i], C);
+}

@@ -1,5 +1,6 @@
 /* SwiGLU, forward and backward. */
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/vmath.h"
 #include <math.h>
 
 void swiglu_ref(struct kctx *k, void *y, const void *gate, const void *up, int64_t n) {
@@ -16,5 +17,61 @@ void swiglu_bwd_ref(struct kctx *k, void *dgate, void *dup, const void *dy, cons
     }
 }
 
-void swiglu_cpu(struct kctx *k, void *y, const void *gate, const void *up, int64_t n) { swiglu_ref(k, y, gate, up, n); }
-void swiglu_bwd_cpu(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, int64_t n) { swiglu_bwd_ref(k, dgate, dup, dy, gate, up, n); }
+
+static void swiglu_plain(float *y, const float *g, const float *u, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = g[i] / (1 + expf(-g[i])) * u[i];
+}
+
+static void swiglu_bwd_plain(float *dg, float *du, const float *dy, const float *g, const float *u, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float z = g[i], s = 1 / (1 + expf(-z)), d = dy[i], du_i = d * z * s;
+        dg[i] = d * u[i] * s * (1 + z * (1 - s));
+        du[i] = du_i;
+    }
+}
+
+#if CPU_X86
+VINLINE __m256 sigmoid8(__m256 z) {
+    __m256 one = _mm256_set1_ps(1);
+    return _mm256_div_ps(one, _mm256_add_ps(one, exp8(_mm256_sub_ps(_mm256_setzero_ps(), z))));
+}
+
+AVX2 static void swiglu_avx2(float *y, const float *g, const float *u, int64_t n) {
+    for (int64_t i = 0; i < n; i += 8) {
+        __m256i m = first_lanes(n - i);
+        __m256 z = _mm256_maskload_ps(g + i, m), v = _mm256_maskload_ps(u + i, m);
+        _mm256_maskstore_ps(y + i, m, _mm256_mul_ps(_mm256_mul_ps(z, sigmoid8(z)), v));
+    }
+}
+
+AVX2 static void swiglu_bwd_avx2(float *dg, float *du, const float *dy, const float *g, const float *u, int64_t n) {
+    __m256 one = _mm256_set1_ps(1);
+    for (int64_t i = 0; i < n; i += 8) {
+        __m256i m = first_lanes(n - i);
+        __m256 z = _mm256_maskload_ps(g + i, m), v = _mm256_maskload_ps(u + i, m), d = _mm256_maskload_ps(dy + i, m), s = sigmoid8(z);
+        __m256 slope = _mm256_mul_ps(s, _mm256_fmadd_ps(z, _mm256_sub_ps(one, s), one));
+        _mm256_maskstore_ps(dg + i, m, _mm256_mul_ps(_mm256_mul_ps(d, v), slope));
+        _mm256_maskstore_ps(du + i, m, _mm256_mul_ps(d, _mm256_mul_ps(z, s)));
+    }
+}
+#endif
+
+static int64_t span(int64_t n, int64_t i) { return n - i < CPU_SPAN ? n - i : CPU_SPAN; }
+
+void swiglu_cpu(struct kctx *k, void *y, const void *gate, const void *up, int64_t n) {
+    void (*f)(float *, const float *, const float *, int64_t) = swiglu_plain;
+#if CPU_X86
+    if (k->avx2) f = swiglu_avx2;
+#endif
+#pragma omp parallel for num_threads(k->threads) if (n > CPU_SPAN)
+    for (int64_t i = 0; i < n; i += CPU_SPAN) f((float *)y + i, (const float *)gate + i, (const float *)up + i, span(n, i));
+}
+
+void swiglu_bwd_cpu(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, int64_t n) {
+    void (*f)(float *, float *, const float *, const float *, const float *, int64_t) = swiglu_bwd_plain;
+#if CPU_X86
+    if (k->avx2) f = swiglu_bwd_avx2;
+#endif
+#pragma omp parallel for num_threads(k->threads) if (n > CPU_SPAN)
+    for (int64_t i = 0; i < n; i += CPU_SPAN) f((float *)dgate + i, (float *)dup + i, (const float *)dy + i, (const float *)gate + i, (const float *)up + i, span(n, i));
+}

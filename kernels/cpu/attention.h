@@ -1,0 +1,43 @@
+/* What the attention files share: softmax pieces, blocks, and the place of a token in the cache. */
+#ifndef COADOR_CPU_ATTENTION_H
+#define COADOR_CPU_ATTENTION_H
+#include "kernels/cpu/gemm.h"
+
+#define KEYS 64  /* keys of a block, counted from the start of the sequence: sums over keys are cut there for every row */
+#define ROWS 48  /* query rows of a block, a multiple of GEMM_MR */
+
+/* Where token t of sequence s keeps key/value head g, in values from the start of the pages */
+static inline int64_t kv_offset(const struct kv_view *c, int s, int t, int g, int G, int D) {
+    return (((int64_t)c->table[(int64_t)s * c->max_pages + t / KV_BLOCK] * G + g) * KV_BLOCK + t % KV_BLOCK) * D;
+}
+
+struct softmax_row { float max, sum; };
+/* One block of a row's scores s[0..n): s = e^(s − max so far), max and sum carried on; what was summed before must be
+   multiplied by the value returned. The rest of the KEYS values is set to 0. */
+typedef float softmax_step_fn(float *s, int n, struct softmax_row *r);
+/* x[0..n) = x·f */
+typedef void scale_row_fn(float *x, float f, int n);
+/* One block of a row: p[j] from scores to e^(s − lse), 0 from n on; ds[j] = p·(ds[j] − delta)·scale */
+typedef void grad_row_fn(float *p, float *ds, int n, float lse, float delta, float scale);
+typedef float dot_fn(const float *a, const float *b, int n);
+
+/* acc(D) = f·acc + p(n)·v(n,D) */
+typedef void weigh_fn(float *acc, float f, const float *p, const float *v, int n, int D);
+
+struct attention_math { /* per machine */
+    gemm_pack_fn *pack;
+    gemm_tile_fn *tile;
+    softmax_step_fn *softmax;
+    scale_row_fn *scale;
+    grad_row_fn *grad;
+    dot_fn *dot;
+    weigh_fn *weigh;
+};
+struct attention_math attention_math(const struct kctx *k);
+/* c(rows,n16) (+)= alpha·a·b over all tiles; b: n/16 panels of kc × 16 one after another; ldc >= n rounded up to 16 */
+void attention_product(const struct attention_math *m, int rows, int n, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, float *c, int64_t ldc, float alpha, bool add);
+/* Panels of `n` columns: of the transpose of rows n0.. (columns col..col+kc), or of rows k0..k0+kc (columns col..col+n) */
+void attention_pack_t(const struct attention_math *m, float *b, const float *x, int64_t pitch, int64_t col, int kc, int n);
+void attention_pack(const struct attention_math *m, float *b, const float *x, int64_t pitch, int64_t col, int kc, int n);
+bool attention_fits(struct kctx *k, int D);
+#endif

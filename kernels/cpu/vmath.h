@@ -1,0 +1,49 @@
+/* Vector pieces that several AVX2 ops share. Include only from files that use them under AVX2. */
+#ifndef COADOR_VMATH_H
+#define COADOR_VMATH_H
+#include "kernels/cpu/cpu.h"
+#if CPU_X86
+#include <immintrin.h>
+#define VINLINE static inline __attribute__((always_inline, unused)) AVX2
+
+/* Lanes 0..n-1 (n <= 8) for masked loads and stores: the end of a buffer takes the same arithmetic as its middle. */
+VINLINE __m256i first_lanes(int64_t n) {
+    static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+    return _mm256_loadu_si256((const __m256i *)(ones + (n >= 8 ? 0 : 8 - n)));
+}
+
+/* e^x, relative error below 1.2·2^-23 in the normal range; 0 below −104, infinity above 88.73, NaN for NaN.
+   x = n·ln2 + r (ln2 in two parts), |r| <= ln2/2: Taylor to r^7 (remainder 2^-28), then 2^n as two factors, so that
+   results next to overflow and denormal ones come out right. */
+VINLINE __m256 exp8(__m256 x) {
+    __m256 in = _mm256_max_ps(_mm256_set1_ps(-105), _mm256_min_ps(_mm256_set1_ps(89), x)); /* NaN: second operand of min is kept */
+    __m256 n = _mm256_round_ps(_mm256_mul_ps(in, _mm256_set1_ps(0x1.715476p+0f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.62e4p-1f), in);
+    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0x1.7f7d1cp-20f), r);
+    __m256 p = _mm256_set1_ps(1.0f / 5040);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 720));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 120));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 24));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f / 6));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(0.5f));
+    p = _mm256_fmadd_ps(_mm256_mul_ps(r, r), p, r);
+    p = _mm256_add_ps(p, _mm256_set1_ps(1));
+    __m256i i = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(i, 1), bias = _mm256_set1_epi32(127);
+    p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(i, half), bias), 23)));
+}
+
+/* Sum of the lanes, always in the same order */
+VINLINE float sum8(__m256 v) {
+    __m128 a = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
+
+VINLINE float max8(__m256 v) {
+    __m128 a = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
+#endif
+#endif
