@@ -98,8 +98,7 @@ static int parse(struct template *t, struct err *e) {
 /* Takes the text without a BOM and without the line end that closes the file. */
 static int set_text(struct template *t, const char *text, size_t n, struct err *e) {
     if (n >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) text += 3, n -= 3;
-    if (n && text[n - 1] == '\n') n--;
-    if (n && text[n] == '\n' && text[n - 1] == '\r') n--;
+    if (n && text[n - 1] == '\n') n -= n > 1 && text[n - 2] == '\r' ? 2 : 1;
     t->text = xmemdup0(text, n);
     t->n = n;
     const char *nul = memchr(t->text, 0, n);
