@@ -1,0 +1,65 @@
+/* Packing rows into passes: see batch.h. */
+#include "common/train/batch.h"
+#include <stdlib.h>
+
+void batch_init(struct batch *b, int R, int S) {
+    size_t n = (size_t)R;
+    *b = (struct batch){.max_rows = R, .max_seqs = S};
+    b->ids = xcalloc(n, sizeof *b->ids);
+    b->pos = xcalloc(n, sizeof *b->pos);
+    b->seq = xcalloc(n, sizeof *b->seq);
+    b->sel = xcalloc(n, sizeof *b->sel);
+    b->target = xcalloc(n, sizeof *b->target);
+    b->scale = xcalloc(n, sizeof *b->scale);
+    b->cu = xcalloc((size_t)S + 1, sizeof *b->cu);
+    b->packed = (struct packed){.ids = b->ids, .pos = b->pos, .seq = b->seq, .cu = b->cu, .sel = b->sel, .target = b->target, .scale = b->scale};
+}
+
+void batch_release(struct batch *b) {
+    free(b->ids);
+    free(b->pos);
+    free(b->seq);
+    free(b->sel);
+    free(b->target);
+    free(b->scale);
+    free(b->cu);
+    *b = (struct batch){0};
+}
+
+static void append(struct batch *b, const struct rows *r, int64_t row, int number, int fed, double norm) {
+    struct packed *p = &b->packed;
+    const int32_t *ids = r->ids + r->start[row], *labels = r->labels + r->start[row];
+    for (int t = 0; t < fed; t++) {
+        int at = p->R + t;
+        b->ids[at] = ids[t];
+        b->pos[at] = t;
+        b->seq[at] = number;
+        if (labels[t + 1] == LABEL_NONE) continue;
+        b->sel[p->M] = at;
+        b->target[p->M] = labels[t + 1];
+        b->scale[p->M++] = (float)(r->weight[row] * norm);
+    }
+    p->R += fed;
+    b->cu[++p->S] = p->R;
+    b->tokens += r->length[row];
+}
+
+int batch_fill(struct batch *b, const struct rows *r, const int64_t *order, int from, int n, double norm) {
+    struct packed *p = &b->packed;
+    p->R = p->S = p->M = 0;
+    b->tokens = 0;
+    b->cu[0] = 0;
+    for (int i = from; i < n && p->S < b->max_seqs; i++) {
+        int fed = rows_fed(r, order[i]);
+        if (fed > b->max_rows) BUG("a row of %d tokens in passes of %d", fed, b->max_rows);
+        if (p->R + fed > b->max_rows) break;
+        append(b, r, order[i], i, fed, norm);
+    }
+    return p->S;
+}
+
+int64_t batch_trained(const struct rows *r, const int64_t *order, int n) {
+    int64_t sum = 0;
+    for (int i = 0; i < n; i++) sum += r->trained[order[i]];
+    return sum;
+}

@@ -1,0 +1,40 @@
+/* The training loop: steps of AdamW over packed passes, with evaluations, checkpoints and alarms (DESIGN.md, section 5). */
+#ifndef COADOR_TRAINER_H
+#define COADOR_TRAINER_H
+#include "common/train/checkpoint.h"
+#include "common/train/rows.h"
+#include "common/train/settings.h"
+#include <signal.h>
+
+struct train_job { /* all borrowed */
+    const struct settings *settings;
+    const struct model *m;
+    struct lora *a;              /* the initial adapter; holds the trained one afterwards */
+    const struct rows *rows;
+    const struct rows *eval;     /* NULL: none */
+    const char *dir;             /* exists; metrics.jsonl and checkpoints/ go there */
+    int tokens_per_pass;
+    const char *base_dtype;      /* for the identity of checkpoints */
+    const char *base_name;       /* for adapter_config.json */
+    bool resume;
+    bool progress;               /* a progress line on a terminal */
+    const volatile sig_atomic_t *stop; /* set: finish the step, write a checkpoint, return TRAIN_STOPPED */
+    void (*say)(const char *text);     /* remarks on the way */
+};
+
+enum train_end { TRAIN_DONE, TRAIN_STOPPED };
+struct train_result {
+    enum train_end end;
+    int64_t steps, total;    /* done, planned */
+    bool early;              /* ended by early stopping */
+    int64_t kept;            /* step of the adapter in a: the best one's, or `steps` */
+    int64_t tokens;          /* seen in this run (a resumed run counts from its checkpoint) */
+    double seconds, loss, eval_loss;
+};
+/* 0 and *r, or -1: an alarm is RC_NEGATIVE (gradient norm zero or not finite, loss not finite, adapter unchanged); what
+   was good before it stands as a checkpoint, which the text names. */
+int train_run(const struct train_job *j, struct train_result *r, struct err *e);
+/* Steps an epoch and in all. */
+int64_t train_steps_per_epoch(const struct settings *s, int64_t rows);
+int64_t train_steps(const struct settings *s, int64_t rows);
+#endif
