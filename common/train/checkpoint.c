@@ -105,20 +105,13 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static DIR *open_dir(const char *dir, char **path, struct err *e) {
-    *path = io_join(dir, "checkpoints");
-    DIR *d = opendir(*path);
-    if (!d && errno != ENOENT) err_sys(e, "cannot read directory %s", *path);
-    if (!d && errno == ENOENT) e->code = 0;
-    return d;
-}
-
 int checkpoint_list(const char *dir, int64_t **steps, int *n, struct err *e) {
     size_t cap = 0;
-    char *path;
+    char *path = io_join(dir, "checkpoints");
     *steps = NULL;
     *n = 0;
-    DIR *d = open_dir(dir, &path, e);
+    DIR *d = opendir(path);
+    int rc = d || errno == ENOENT ? 0 : err_sys(e, "cannot read directory %s", path);
     for (struct dirent *x; d && (x = readdir(d));) {
         int64_t step = step_of(x->d_name);
         if (step < 0) continue;
@@ -128,21 +121,29 @@ int checkpoint_list(const char *dir, int64_t **steps, int *n, struct err *e) {
     if (*n) qsort(*steps, (size_t)*n, sizeof **steps, ascending);
     if (d) closedir(d);
     free(path);
-    return d || !e->code ? 0 : -1;
+    return rc;
 }
 
-int checkpoint_clean(const char *dir, struct err *e) {
-    char *path;
+/* Removes from `path` what begins with `name` and is a temporary. */
+static int clean_in(const char *path, const char *name, struct err *e) {
     int rc = 0;
-    DIR *d = open_dir(dir, &path, e);
-    for (struct dirent *x; d && !rc && (x = readdir(d));) {
-        if (strncmp(x->d_name, "step-", 5) || !strstr(x->d_name, ".tmp.")) continue;
+    DIR *d = opendir(path);
+    if (!d) return errno == ENOENT ? 0 : err_sys(e, "cannot read directory %s", path);
+    for (struct dirent *x; !rc && (x = readdir(d));) {
+        if (strncmp(x->d_name, name, strlen(name)) || !strstr(x->d_name, ".tmp.")) continue;
         char *p = io_join(path, x->d_name);
         rc = io_remove_tree(p, e);
         free(p);
     }
-    if (!d && e->code) rc = -1;
-    if (d) closedir(d);
+    closedir(d);
+    return rc;
+}
+
+int checkpoint_clean(const char *dir, struct err *e) {
+    char *path = io_join(dir, "checkpoints");
+    int rc = clean_in(path, "step-", e);
+    if (!rc) rc = clean_in(dir, "metrics.jsonl.", e);
+    if (!rc) rc = clean_in(dir, "adapter.", e);
     free(path);
     return rc;
 }

@@ -18,6 +18,7 @@ struct train_job { /* all borrowed */
     const char *base_name;       /* for adapter_config.json */
     bool resume;
     bool progress;               /* a progress line on a terminal */
+    void (*ready)(void);         /* called before the first step: from here on an interrupt should set *stop; may be NULL */
     const volatile sig_atomic_t *stop; /* set: finish the step, write a checkpoint, return TRAIN_STOPPED */
     void (*say)(const char *text);     /* remarks on the way */
 };

@@ -1,0 +1,330 @@
+/* The training loop: see trainer.h. */
+#include "common/train/trainer.h"
+#include "common/io/io.h"
+#include "common/io/json.h"
+#include "common/io/progress.h"
+#include "common/model/llama.h"
+#include "common/train/batch.h"
+#include "common/train/metrics.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct run {
+    const struct train_job *j;
+    const struct settings *s;
+    struct dev *d;
+    struct training_tensors t;
+    float *grad;   /* (a->n) f32, device */
+    double *norm;  /* 1 f64, device: squared gradient norm */
+    float *losses; /* [rows of a pass] host */
+    struct llama_pass *pass;
+    struct batch batch;
+    int64_t *order, epoch; /* rows of the epoch in their order; -1: not made yet */
+    int64_t per_epoch, total;
+    struct schedule schedule;
+    struct progress_state at;
+    struct metrics metrics;
+    char initial[SHA256_HEX];
+    struct buf identity;
+    double window_t0;
+    int64_t window_tokens, tokens0;
+    double loss, grad_norm, eval_loss; /* of the last step and evaluation */
+    int64_t evaluated;                 /* step of the last evaluation */
+};
+
+int64_t train_steps_per_epoch(const struct settings *s, int64_t rows) {
+    int64_t step = s->batch * s->accumulation;
+    return (rows + step - 1) / step;
+}
+
+int64_t train_steps(const struct settings *s, int64_t rows) {
+    if (s->max_steps > 0) return s->max_steps;
+    return (int64_t)ceil(s->epochs * (double)train_steps_per_epoch(s, rows));
+}
+
+static bool keeps_best(const struct settings *s) { return s->load_best || s->patience; }
+static double epoch_at(const struct run *r) { return (double)r->at.step / (double)r->per_epoch; }
+
+/* ---- before the first step ---- */
+static int alloc(struct run *r, void *p, size_t bytes, const char *what, struct err *e) {
+    enum kerr k = r->d->alloc(r->d->ctx, p, bytes);
+    if (!k) k = r->d->zero(r->d->ctx, *(void **)p, bytes);
+    return dev_err(r->d, k, e, what, bytes);
+}
+
+static int alloc_all(struct run *r, struct err *e) {
+    const struct train_job *j = r->j;
+    size_t bytes = (size_t)j->a->n * sizeof(float);
+    int longest = j->eval && j->eval->longest > j->rows->longest ? j->eval->longest : j->rows->longest;
+    int R = j->tokens_per_pass > longest ? j->tokens_per_pass : longest, S = (int)(r->s->batch * r->s->accumulation);
+    batch_init(&r->batch, R, S < R ? S : R);
+    r->losses = xcalloc((size_t)R, sizeof *r->losses);
+    r->order = xcalloc((size_t)(j->eval && j->eval->n > j->rows->n ? j->eval->n : j->rows->n), sizeof *r->order);
+    if (alloc(r, &r->grad, bytes, "gradients", e) < 0 || alloc(r, &r->t.exp_avg, bytes, "moments", e) < 0 ||
+        alloc(r, &r->t.exp_avg_sq, bytes, "moments", e) < 0 || alloc(r, &r->norm, sizeof *r->norm, "gradient norm", e) < 0)
+        return -1;
+    r->pass = llama_pass_new(j->m, &j->a->cfg, R, r->batch.max_seqs, true, 0, e);
+    return r->pass ? 0 : -1;
+}
+
+/* All that the trained bytes depend on, for checkpoints to compare. */
+static void make_identity(struct run *r) {
+    const struct train_job *j = r->j;
+    char data[SHA256_HEX], eval[SHA256_HEX] = "none";
+    struct buf *b = &r->identity;
+    rows_hash(j->rows, data);
+    if (j->eval) rows_hash(j->eval, eval);
+    buf_addf(b, "{\"rows\":%lld,\"data\":\"%s\",\"eval_data\":\"%s\",\"base\":\"%s\",\"base_dtype\":\"%s\",", (long long)j->rows->n, data, eval, model_hash(j->m), j->base_dtype);
+    settings_put(r->s, j->a->cfg.sites, b);
+    buf_addf(b, ",\"initial_adapter\":\"%s\",\"device\":\"%s\",\"tokens_per_pass\":%d}", r->initial, r->d->name, j->tokens_per_pass);
+}
+
+static void say_lines(const struct run *r, struct buf *lines) {
+    for (char *s = lines->p, *end; s && (end = strchr(s, '\n')); s = end + 1) {
+        *end = 0;
+        r->j->say(s);
+    }
+    buf_release(lines);
+}
+
+static int begin(struct run *r, struct err *e) {
+    const struct train_job *j = r->j;
+    struct buf remarks = BUF_INIT;
+    int found = 0;
+    if (alloc_all(r, e) < 0 || lora_hash(j->a, r->initial, e) < 0) return -1;
+    make_identity(r);
+    if (checkpoint_clean(j->dir, e) < 0) return -1;
+    if (j->resume) found = checkpoint_resume(j->dir, &r->t, &r->at, r->identity.p, &remarks, e);
+    if (!found) r->at = (struct progress_state){0};
+    if (found > 0) buf_addf(&remarks, "resumed after step %lld of %lld\n", (long long)r->at.step, (long long)r->total);
+    if (j->resume && !found) buf_adds(&remarks, "no checkpoint to resume from: beginning with step 1\n");
+    say_lines(r, &remarks);
+    if (found < 0 || metrics_open(&r->metrics, j->dir, r->at.step, e) < 0) return -1;
+    r->tokens0 = r->at.tokens;
+    return 0;
+}
+
+/* ---- one step ---- */
+/* The rows of the step that comes now: a slice of the epoch's order. */
+static const int64_t *step_rows(struct run *r, int *n) {
+    int64_t size = r->s->batch * r->s->accumulation, epoch = r->at.step / r->per_epoch, from = r->at.step % r->per_epoch * size;
+    if (epoch != r->epoch) order_epoch(r->order, r->j->rows->n, (enum sampling)r->s->sampling, (uint64_t)r->s->seed, epoch, r->j->rows->length, size);
+    r->epoch = epoch;
+    *n = (int)(r->j->rows->n - from < size ? r->j->rows->n - from : size);
+    return r->order + from;
+}
+
+static int forward_backward(struct run *r, struct err *e) {
+    int n;
+    const int64_t *rows = step_rows(r, &n);
+    struct dropout_run drop = {(uint64_t)r->s->seed, (uint32_t)(r->at.step + 1)};
+    double norm = 1.0 / (double)batch_trained(r->j->rows, rows, n);
+    size_t bytes = (size_t)r->t.a->n * sizeof(float);
+    r->loss = 0;
+    if (dev_err(r->d, r->d->zero(r->d->ctx, r->grad, bytes), e, "gradients", bytes) < 0) return -1;
+    for (int i = 0; i < n;) {
+        i += batch_fill(&r->batch, r->j->rows, rows, i, n, norm);
+        const struct packed *b = &r->batch.packed;
+        if (llama_train(r->pass, r->t.a, b, r->s->lora_dropout > 0 ? &drop : NULL, r->grad, r->losses, e) < 0) return -1;
+        for (int k = 0; k < b->M; k++) r->loss += (double)b->scale[k] * (double)r->losses[k];
+        r->at.tokens += r->batch.tokens;
+        r->window_tokens += r->batch.tokens;
+    }
+    return 0;
+}
+
+static int take_norm(struct run *r, struct err *e) {
+    double sq;
+    r->d->sumsq(r->d->ctx, r->norm, r->grad, r->t.a->n, 0);
+    enum kerr k = r->d->download(r->d->ctx, &sq, r->norm, sizeof sq);
+    if (!k) k = r->d->sync(r->d->ctx);
+    if (dev_err(r->d, k, e, "gradient norm", sizeof sq) < 0) return -1;
+    r->grad_norm = sqrt(sq);
+    return 0;
+}
+
+static int update(struct run *r, double lr, struct err *e) {
+    struct adamw_step step = {(float)lr, (float)r->s->beta1, (float)r->s->beta2, (float)r->s->eps, (float)r->s->weight_decay,
+        (float)r->s->max_grad_norm, (int)r->at.step + 1};
+    r->d->adamw(r->d->ctx, r->t.a->p, r->t.exp_avg, r->t.exp_avg_sq, r->grad, r->t.a->n, &step, r->norm);
+    return dev_err(r->d, r->d->sync(r->d->ctx), e, "update", 0);
+}
+
+static int save(struct run *r, struct err *e) {
+    if (checkpoint_write(r->j->dir, &r->t, &r->at, r->identity.p, r->j->base_name, e) < 0) return -1;
+    return checkpoint_prune(r->j->dir, r->s->save_total_limit, keeps_best(r->s) ? r->at.best_step : 0, e);
+}
+
+/* e holds what went wrong in the step after r->at.step: keeps what that step left and names it. */
+static int alarmed(struct run *r, struct err *e) {
+    struct err saving = ERR_INIT;
+    if (!r->at.step) return err_prefix(e, "training alarm: ");
+    char *path = checkpoint_path(r->j->dir, r->at.step);
+    size_t n = strlen(e->msg);
+    if (io_exists(path) || !save(r, &saving))
+        snprintf(e->msg + n, sizeof e->msg - n, "; the adapter of step %lld stands in %s", (long long)r->at.step, path);
+    else
+        snprintf(e->msg + n, sizeof e->msg - n, "; the adapter of step %lld could not be kept: %.200s", (long long)r->at.step, saving.msg);
+    free(path);
+    return err_prefix(e, "training alarm: ");
+}
+
+static int check_norm(struct run *r, struct err *e) {
+    long long step = (long long)r->at.step + 1;
+    if (!isfinite(r->loss)) return err_set(e, RC_NEGATIVE, "the loss of step %lld is not finite", step);
+    if (!isfinite(r->grad_norm)) return err_set(e, RC_NEGATIVE, "the gradient norm of step %lld is not finite", step);
+    if (!(r->grad_norm > 0)) return err_set(e, RC_NEGATIVE, "the gradient norm of step %lld is zero: nothing would be learnt", step);
+    return 0;
+}
+
+static int one_step(struct run *r, struct err *e) {
+    int64_t tokens = r->at.tokens;
+    double lr = schedule_lr(&r->schedule, r->at.step);
+    if (forward_backward(r, e) < 0 || take_norm(r, e) < 0) return -1;
+    if (check_norm(r, e) < 0) {
+        r->at.tokens = tokens;
+        return alarmed(r, e);
+    }
+    if (update(r, lr, e) < 0) return -1;
+    r->at.step++;
+    r->at.window_loss += r->loss;
+    r->at.window_steps++;
+    return 0;
+}
+
+/* ---- evaluation ---- */
+static int eval_loss(struct run *r, double *loss, struct err *e) {
+    const struct rows *rows = r->j->eval;
+    const struct lora *adapters[] = {r->t.a};
+    int64_t *order = xcalloc((size_t)rows->n, sizeof *order);
+    double sum = 0;
+    int rc = 0;
+    for (int64_t i = 0; i < rows->n; i++) order[i] = i;
+    for (int64_t i = 0; i < rows->n && !rc;) {
+        int n = (int)(rows->n - i < 1 << 20 ? rows->n - i : 1 << 20);
+        i += batch_fill(&r->batch, rows, order + i, 0, n, 1.0);
+        rc = llama_score(r->pass, adapters, 1, &r->batch.packed, r->losses, e);
+        for (int k = 0; k < r->batch.packed.M && !rc; k++) sum += (double)r->losses[k];
+    }
+    free(order);
+    *loss = sum / (double)rows->all_trained;
+    return rc;
+}
+
+static bool eval_due(const struct run *r) {
+    if (!r->j->eval) return false;
+    if (r->at.step == r->total) return true;
+    return r->at.step % (r->s->eval_steps ? r->s->eval_steps : r->per_epoch) == 0;
+}
+
+/* Evaluates and keeps count as transformers' EarlyStoppingCallback does; the best adapter becomes a checkpoint. */
+static int evaluate(struct run *r, struct err *e) {
+    double t0 = now_seconds(), loss;
+    if (eval_loss(r, &loss, e) < 0) return -1;
+    r->evaluated = r->at.step;
+    r->eval_loss = loss;
+    if (metrics_eval(&r->metrics, r->at.step, epoch_at(r), loss, r->j->eval->all_trained, now_seconds() - t0, e) < 0) return -1;
+    r->window_t0 += now_seconds() - t0; /* tok_s is of training alone */
+    if (!isfinite(loss)) return err_set(e, RC_NEGATIVE, "the evaluation loss after step %lld is not finite", (long long)r->at.step), alarmed(r, e);
+    bool first = !r->at.best_step, better = first || loss < r->at.best_loss;
+    r->at.waited = first || r->at.best_loss - loss > r->s->threshold ? 0 : r->at.waited + 1;
+    if (!better) return 0;
+    r->at.best_step = r->at.step;
+    r->at.best_loss = loss;
+    return keeps_best(r->s) ? save(r, e) : 0;
+}
+
+static bool stops_early(const struct run *r) { return r->s->patience && r->at.waited >= r->s->patience; }
+
+/* ---- between steps ---- */
+static int log_step(struct run *r, struct err *e) {
+    if (r->at.step % r->s->logging_steps && r->at.step != r->total) return 0;
+    double now = now_seconds(), seconds = now - r->window_t0;
+    struct metrics_step m = {r->at.step, epoch_at(r), r->at.window_loss / (double)r->at.window_steps, r->grad_norm,
+        schedule_lr(&r->schedule, r->at.step - 1), r->at.tokens, seconds > 0 ? (double)r->window_tokens / seconds : 0};
+    r->at.window_loss = 0;
+    r->at.window_steps = r->window_tokens = 0;
+    r->window_t0 = now;
+    return metrics_step(&r->metrics, &m, e);
+}
+
+static int between(struct run *r, struct err *e) {
+    if (log_step(r, e) < 0 || (eval_due(r) && evaluate(r, e) < 0)) return -1;
+    bool saved = keeps_best(r->s) && r->at.best_step == r->at.step;
+    return !saved && r->at.step % r->s->save_steps == 0 ? save(r, e) : 0;
+}
+
+static void show(struct run *r, struct progress *p) {
+    char text[80];
+    int n = snprintf(text, sizeof text, "loss %.4f", r->loss);
+    if (r->evaluated) snprintf(text + n, sizeof text - (size_t)n, " eval %.4f", r->eval_loss);
+    progress_at(p, r->at.step, text);
+}
+
+static int loop(struct run *r, struct train_result *out, struct err *e) {
+    struct progress p;
+    int rc = 0;
+    if (r->j->progress) progress_start(&p, "training", "steps", r->total);
+    r->window_t0 = now_seconds();
+    if (r->j->ready) r->j->ready();
+    while (!rc && r->at.step < r->total && !stops_early(r) && out->end == TRAIN_DONE) {
+        rc = one_step(r, e);
+        if (!rc) rc = between(r, e);
+        if (!rc && r->j->progress) show(r, &p);
+        if (!rc && *r->j->stop) {
+            out->end = TRAIN_STOPPED;
+            rc = save(r, e);
+        }
+    }
+    if (r->j->progress) progress_end(&p);
+    return rc;
+}
+
+/* ---- after the last step ---- */
+static int finish(struct run *r, struct train_result *out, struct err *e) {
+    char hash[SHA256_HEX];
+    out->kept = r->at.step;
+    out->early = r->at.step < r->total;
+    if (keeps_best(r->s) && r->at.best_step && r->at.best_step != r->at.step) {
+        if (checkpoint_adapter(r->j->dir, r->at.best_step, &r->t, e) < 0) return -1;
+        out->kept = r->at.best_step;
+    }
+    out->eval_loss = out->kept == r->at.best_step ? r->at.best_loss : r->eval_loss;
+    if (lora_hash(r->t.a, hash, e) < 0) return -1;
+    if (!strcmp(hash, r->initial))
+        return err_set(e, RC_NEGATIVE, "training alarm: the adapter is unchanged after %lld steps", (long long)r->at.step);
+    return 0;
+}
+
+static void release(struct run *r) {
+    llama_pass_free(r->pass);
+    batch_release(&r->batch);
+    r->d->free(r->d->ctx, r->grad);
+    r->d->free(r->d->ctx, r->t.exp_avg);
+    r->d->free(r->d->ctx, r->t.exp_avg_sq);
+    r->d->free(r->d->ctx, r->norm);
+    metrics_close(&r->metrics, NULL);
+    buf_release(&r->identity);
+    free(r->losses);
+    free(r->order);
+}
+
+int train_run(const struct train_job *j, struct train_result *out, struct err *e) {
+    const struct settings *s = j->settings;
+    struct run r = {.j = j, .s = s, .d = j->m->d, .t = {.m = j->m, .a = j->a}, .epoch = -1,
+        .per_epoch = train_steps_per_epoch(s, j->rows->n), .total = train_steps(s, j->rows->n)};
+    double t0 = now_seconds();
+    r.schedule = (struct schedule){(enum schedule_kind)s->schedule, s->learning_rate, schedule_warmup(s->warmup_steps, s->warmup_ratio, r.total), r.total};
+    *out = (struct train_result){.total = r.total};
+    int rc = begin(&r, e);
+    if (!rc) rc = loop(&r, out, e);
+    if (!rc && out->end == TRAIN_DONE) rc = finish(&r, out, e);
+    if (!rc) rc = metrics_close(&r.metrics, e);
+    out->steps = r.at.step;
+    out->tokens = r.at.tokens - r.tokens0;
+    out->loss = r.loss;
+    out->seconds = now_seconds() - t0;
+    release(&r);
+    return rc;
+}
