@@ -191,12 +191,20 @@ static struct lora *open_adapter(const struct model *m, struct settings *s, cons
 /* ---- the output directory ---- */
 static const char *const outputs[] = {"adapter_model.safetensors", "adapter_config.json", "coador.json", "metrics.jsonl", "checkpoints"};
 
+static void refuse_earlier(const char *dir) {
+    for (int i = 0; i < 5; i++) {
+        char *p = io_join(dir, outputs[i]);
+        if (io_exists(p))
+            die(RC_USAGE, "%s is there from an earlier training: go on with --resume, begin anew with --overwrite, or choose another directory", p);
+        free(p);
+    }
+}
+
+/* An adapter that is about to be replaced goes first, so that an interrupted training leaves none that looks whole. */
 static void prepare_dir(const char *dir, const struct opts *o) {
     struct err e = ERR_INIT;
     for (int i = 0; i < 5; i++) {
         char *p = io_join(dir, outputs[i]);
-        if (!o->resume && !o->overwrite && io_exists(p))
-            die(RC_USAGE, "%s is there from an earlier training: go on with --resume, begin anew with --overwrite, or choose another directory", p);
         if ((o->overwrite || i < 3) && io_remove_tree(p, &e) < 0) die_err(&e);
         free(p);
     }
@@ -207,7 +215,7 @@ static void prepare_dir(const char *dir, const struct opts *o) {
 static void put_adapter(const struct lora *a, const struct model *m, const struct chat *chat, const char *dir) {
     struct err e = ERR_INIT;
     char *name = io_join(dir, "adapter"), *tmp = io_tmpdir(name, &e);
-    if (!tmp || lora_write(a, tmp, m->path, &e) < 0 || lora_write_identity(m, chat ? chat_name(chat) : NULL, tmp, &e) < 0) die_err(&e);
+    if (!tmp || lora_write(a, tmp, m->path, &e) < 0 || lora_write_identity(m, tmp, chat ? chat_name(chat) : NULL, &e) < 0) die_err(&e);
     for (int i = 2; i >= 0; i--) {
         char *from = io_join(tmp, outputs[i]), *to = io_join(dir, outputs[i]);
         if (rename(from, to) < 0) {
@@ -234,9 +242,8 @@ static void catch_signals(void) {
 static void say_quietly(const char *text) { (void)text; }
 static void say_note(const char *text) { note("%s", text); }
 
-static void train(struct settings *s, const struct model *m, const struct chat *chat, const struct rows *rows, const struct rows *eval, const struct opts *o) {
+static void train(struct settings *s, const struct model *m, const struct chat *chat, const struct rows *rows, const struct rows *eval, const char *dir, const struct opts *o) {
     struct err e = ERR_INIT;
-    const char *dir = o->dir ? o->dir : s->output_dir;
     struct lora *a = open_adapter(m, s, o);
     struct train_result r;
     prepare_dir(dir, o);
@@ -277,7 +284,10 @@ int main(int argc, char **argv) {
     parse(&o, argc, argv);
     read_settings(&s, &o);
     check_settings(&s, &o);
-    if (!o.estimate && !o.show && !o.dir && !s.output_dir) die_usage("-o DIR is missing");
+    const char *dir = o.dir ? o.dir : s.output_dir;
+    bool trains = !o.estimate && !o.show;
+    if (trains && !dir) die_usage("-o DIR is missing");
+    if (trains && !o.resume && !o.overwrite) refuse_earlier(dir);
     if (dev_open(&d, o.device, (int)o.threads, &why)) die(RC_DEVICE, "--device %s: %s", o.device, why);
     o.threads = dev_threads(d);
     if (o.estimate) return print_estimate(&s, &o), RC_DONE;
@@ -290,7 +300,7 @@ int main(int argc, char **argv) {
     read_rows(&rows, o.file, &rules);
     if (o.show) return show_mask(&rows, m, &o), RC_DONE;
     if (o.eval) read_rows(&eval, o.eval, &rules);
-    train(&s, m, chat, &rows, o.eval ? &eval : NULL, &o);
+    train(&s, m, chat, &rows, o.eval ? &eval : NULL, dir, &o);
     rows_release(&rows);
     rows_release(&eval);
     chat_free(chat);

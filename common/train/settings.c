@@ -282,6 +282,12 @@ int settings_set(struct settings *s, const char *field, const char *value, const
 }
 
 /* ---- what fields say together ---- */
+int settings_targets(const struct settings *s, int L, bool sites[N_SITES], struct err *e) {
+    const struct targets *t = &s->targets;
+    if (t->n) return lora_match_names(sites, L, (const char *const *)t->names, t->n, e);
+    return lora_match_regex(sites, L, t->all_linear ? "all-linear" : t->regex, e);
+}
+
 int settings_check(const struct settings *s, bool cpu, bool has_eval, struct buf *remarks, struct err *e) {
     if (s->bf16 && s->fp16) return err_set(e, RC_INPUT, "bf16 and fp16 are both true, expected at most one");
     if (s->max_steps == 0) return err_set(e, RC_INPUT, "max_steps is 0, expected at least 1, or -1 to count by epochs");

@@ -48,8 +48,7 @@ int settings_set(struct settings *s, const char *field, const char *value, const
 bool settings_given(const struct settings *s, const char *field);
 /* What fields say together: conflicts are errors; what has no effect here is a line in `remarks`. cpu: the device is one. */
 int settings_check(const struct settings *s, bool cpu, bool has_eval, struct buf *remarks, struct err *e);
-/* The linears that target_modules names in a model of L layers. A name that matches nothing, a regex that matches in some
-   layers only, and no match at all are RC_INPUT. */
+/* The linears that target_modules names in a model of L layers (lora.h: lora_match_names, lora_match_regex). */
 int settings_targets(const struct settings *s, int L, bool sites[N_SITES], struct err *e);
 /* Appends the fields on which the trained bytes depend as members of a JSON object: "r":16,"lora_alpha":64,… (targets
    as the resolved sites). Two trainings with the same text and data end in the same adapter. */
