@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] = "coador lora-train --model M -o DIR [OPTION]... [FILE]\n"
-                            "       coador lora-train --model M --show-mask N [OPTION]... [FILE]\n"
-                            "       coador lora-train --model M --estimate [OPTION]...";
+static const char usage[] = "coador lora-train --model M -o DIR [OPTION ...] [FILE]\n"
+                            "       coador lora-train --model M --show-mask N [OPTION ...] [FILE]\n"
+                            "       coador lora-train --model M --estimate [OPTION ...]";
 
 struct opts {
     const char *model, *dir, *config, *eval, *init, *device, *file;
