@@ -88,53 +88,12 @@ static int fail(struct scan *s, const char *at, const char *what) {
     return -1;
 }
 
-static int hex4(struct scan *s, const char *p, unsigned *code) {
-    *code = 0;
-    for (int i = 0; i < 4; i++) {
-        char c = p + i < s->end ? p[i] : 0;
-        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-        if (digit < 0) return fail(s, p, "bad \\u escape, expected four hexadecimal digits");
-        *code = *code * 16 + (unsigned)digit;
-    }
-    return 0;
-}
-
-static char *put_utf8(char *o, unsigned c) {
-    if (c < 0x80) {
-        *o++ = (char)c;
-        return o;
-    }
-    if (c < 0x800) {
-        *o++ = (char)(0xC0 | c >> 6);
-    } else {
-        if (c < 0x10000) {
-            *o++ = (char)(0xE0 | c >> 12);
-        } else {
-            *o++ = (char)(0xF0 | c >> 18);
-            *o++ = (char)(0x80 | (c >> 12 & 63));
-        }
-        *o++ = (char)(0x80 | (c >> 6 & 63));
-    }
-    *o++ = (char)(0x80 | (c & 63));
-    return o;
-}
-
 /* \uXXXX, s->p at its first digit; a high surrogate must be followed by the escape of a low one. */
 static int scan_unicode(struct scan *s) {
-    unsigned c, low;
-    const char *start = s->p;
-    if (hex4(s, s->p, &c) < 0) return -1;
-    s->p += 4;
-    if (c >= 0xDC00 && c <= 0xDFFF) return fail(s, start, "lone surrogate in a \\u escape");
-    if (c >= 0xD800 && c <= 0xDBFF) {
-        if (s->end - s->p < 6 || s->p[0] != '\\' || s->p[1] != 'u')
-            return fail(s, start, "lone surrogate in a \\u escape");
-        if (hex4(s, s->p + 2, &low) < 0) return -1;
-        if (low < 0xDC00 || low > 0xDFFF) return fail(s, start, "lone surrogate in a \\u escape");
-        s->p += 6;
-        c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
-    }
-    s->out = put_utf8(s->out, c);
+    int32_t c = json_unicode(&s->p, s->end);
+    if (c == JSON_BAD_HEX) return fail(s, s->p, "bad \\u escape, expected four hexadecimal digits");
+    if (c == JSON_LONE_SURROGATE) return fail(s, s->p, "lone surrogate in a \\u escape");
+    s->out += json_utf8(s->out, (uint32_t)c);
     return 0;
 }
 

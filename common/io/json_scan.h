@@ -32,4 +32,47 @@ static inline const char *json_skip_space(const char *p, const char *end) {
     while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) p++;
     return p;
 }
+
+#define JSON_BAD_HEX (-1)
+#define JSON_LONE_SURROGATE (-2)
+
+/* Four hexadecimal digits at p, or JSON_BAD_HEX. */
+static inline int32_t json_hex4(const char *p, const char *end) {
+    int32_t x = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = p + i < end ? p[i] : 0;
+        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        if (digit < 0) return JSON_BAD_HEX;
+        x = x * 16 + digit;
+    }
+    return x;
+}
+
+/* The code point of a \u escape, *p at its first digit and moved behind it, behind both escapes of a surrogate pair;
+   or a negative code, *p where it was. */
+static inline int32_t json_unicode(const char **p, const char *end) {
+    const char *s = *p;
+    int32_t c = json_hex4(s, end), low;
+    if (c < 0) return c;
+    s += 4;
+    if (c >= 0xDC00 && c <= 0xDFFF) return JSON_LONE_SURROGATE;
+    if (c >= 0xD800 && c <= 0xDBFF) {
+        if (end - s < 2 || s[0] != '\\' || s[1] != 'u') return JSON_LONE_SURROGATE;
+        low = json_hex4(s + 2, end);
+        if (low < 0xDC00 || low > 0xDFFF) return low < 0 ? low : JSON_LONE_SURROGATE;
+        c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
+        s += 6;
+    }
+    *p = s;
+    return c;
+}
+
+/* Writes c, a scalar value, as UTF-8; bytes written, 1 to 4. */
+static inline size_t json_utf8(char *o, uint32_t c) {
+    if (c < 0x80) return o[0] = (char)c, 1;
+    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, c >>= 6) o[i] = (char)(0x80 | (c & 63));
+    o[0] = (char)(c | (0xF00u >> n & 0xFF)); /* C0, E0, F0 */
+    return n;
+}
 #endif
