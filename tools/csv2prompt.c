@@ -327,7 +327,7 @@ static int convert(struct job *j, struct err *e) {
     int64_t rows = 0;
     int rc;
     progress_start(&p, "csv2prompt", "rows", 0);
-    if (isatty(STDOUT_FILENO)) progress_end(&p);
+    if (isatty(fileno(j->out.f))) progress_end(&p); /* the records are to be seen instead */
     while ((rc = csv_next(j->csv, e)) > 0) {
         if (row(j, e) < 0) {
             progress_end(&p);

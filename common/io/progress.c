@@ -54,7 +54,7 @@ void progress_at(struct progress *p, int64_t done, const char *extra) {
         if (rate > 0) put_clock(clock, sizeof clock, (double)(p->total - done) / rate);
         snprintf(share, sizeof share, " %3.0f%%", 100.0 * (double)done / (double)p->total);
     }
-    snprintf(line, sizeof line, "%s%s %lld%s %s  %.4g/s  %s %s%s%s", p->what, share, (long long)done, of, p->unit, rate,
+    snprintf(line, sizeof line, "%s%s %lld%s %s  %.*f/s  %s %s%s%s", p->what, share, (long long)done, of, p->unit, rate < 100, rate,
              p->total > 0 && rate > 0 ? "ETA" : "took", clock, extra ? "  " : "", extra ? extra : "");
     fprintf(stderr, "\r%.*s\033[K", columns() - 1, line);
 }
