@@ -4,7 +4,7 @@
 
 Writes strings.jsonl (one JSON string a line), for each vocabulary ids-NAME.txt (a line per string: the first 8 hex digits
 of the SHA-256 of the comma-joined ids; for the first 200 strings the ids themselves behind it), the small vocabularies
-NAME.json trained here, and decode.txt (id lists of SmolLM2's vocabulary that may end inside a character, and their text).
+NAME.json trained here, ids-special.txt (gpt-2.json's ids of the strings with a "<", special tokens looked for), and decode.jsonl (id lists of SmolLM2's vocabulary that may end inside a character, and their text).
 Everything is seeded: a second run writes the same bytes.
 """
 import hashlib
@@ -138,11 +138,11 @@ def digest(ids):
     return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:8]
 
 
-def write_ids(path, t, texts):
-    t.encode_special_tokens = True
+def write_ids(path, t, texts, special=False):
+    t.encode_special_tokens = not special
     with open(path, "w", newline="\n") as f:
         for i, e in enumerate(t.encode_batch(texts, add_special_tokens=False)):
-            f.write(digest(e.ids) + (" " + ",".join(map(str, e.ids)) if i < 200 else "") + "\n")
+            f.write(digest(e.ids) + (" " + ",".join(map(str, e.ids)) if i < 200 and not special else "") + "\n")
 
 
 def write_decodes(path, t, texts):
@@ -175,6 +175,8 @@ def main(gguf, out):
         with open(f"{out}/{name}.json", "w", newline="\n") as f:
             json.dump(json.loads(t.to_str()), f, ensure_ascii=False, separators=(",", ":"))
         write_ids(f"{out}/ids-{name}.txt", t, texts)
+        if name == "gpt-2":
+            write_ids(f"{out}/ids-special.txt", t, [s for s in texts if "<" in s], special=True)
 
 
 main(*sys.argv[1:])
