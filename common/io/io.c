@@ -139,9 +139,23 @@ void map_close(struct map *m) {
 }
 
 /* ---- output ---- */
+/* A device or a pipe is written in place: renaming a file over it would replace it. */
+static int open_special(struct out *o, const char *path, struct err *e) {
+    o->f = fopen(path, "wb");
+    if (!o->f) return err_sys(e, "cannot open %s", path);
+    o->path = xstrdup(path);
+    return 0;
+}
+
+static bool is_special(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 int out_open(struct out *o, const char *path, struct err *e) {
     *o = (struct out){.f = stdout};
     if (is_std(path)) return 0;
+    if (is_special(path)) return open_special(o, path, e);
     struct buf b = BUF_INIT;
     buf_addf(&b, "%s.tmp.%ld", path, (long)getpid());
     o->f = fopen(b.p, "wb");
@@ -166,14 +180,14 @@ static void out_free(struct out *o) {
 int out_commit(struct out *o, struct err *e) {
     if (!o->path) return fflush(o->f) || ferror(o->f) ? err_sys(e, "cannot write standard output") : 0;
     errno = 0;
-    bool bad = ferror(o->f) || fflush(o->f) || fsync(fileno(o->f));
+    bool bad = ferror(o->f) || fflush(o->f) || (o->tmp && fsync(fileno(o->f)));
     int saved = errno;
     if (fclose(o->f) && !bad) bad = true, saved = errno;
-    if (!bad && rename(o->tmp, o->path)) bad = true, saved = errno;
+    if (!bad && o->tmp && rename(o->tmp, o->path)) bad = true, saved = errno;
     if (bad) {
         errno = saved;
         err_sys(e, "cannot write %s", o->path);
-        unlink(o->tmp);
+        if (o->tmp) unlink(o->tmp);
     }
     out_free(o);
     return bad ? -1 : 0;
@@ -182,7 +196,7 @@ int out_commit(struct out *o, struct err *e) {
 void out_abort(struct out *o) {
     if (o->path) {
         fclose(o->f);
-        unlink(o->tmp);
+        if (o->tmp) unlink(o->tmp);
     }
     out_free(o);
 }

@@ -34,7 +34,7 @@ void map_close(struct map *m);
 /* ---- output: a temporary beside `path`, fsync, rename; NULL or "-" is stdout ---- */
 struct out {
     FILE *f;
-    char *path, *tmp; /* NULL for stdout */
+    char *path, *tmp; /* NULL for stdout; a device or pipe has no tmp and is written in place */
 };
 int out_open(struct out *o, const char *path, struct err *e);
 /* Flushes, syncs and puts the file in place; for stdout only flushes. After an error the temporary is gone. */
