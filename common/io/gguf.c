@@ -22,7 +22,9 @@ struct entry { /* one key and its value */
 };
 
 struct gguf {
-    struct map map;
+    struct map map; /* empty for gguf_over */
+    const unsigned char *bytes;
+    size_t n_bytes;
     char *path;
     struct entry *kv;
     int n_kv, n_tensors;
@@ -289,17 +291,28 @@ static int take_tensors(struct cursor *c, struct gguf *g) {
     return rc;
 }
 
-struct gguf *gguf_open(const char *path, struct err *e) {
+struct gguf *gguf_over(const void *p, size_t n, const char *name, struct err *e) {
+    static const unsigned char none[1];
     struct gguf *g = xcalloc(1, sizeof *g);
-    g->path = xstrdup(path);
-    if (map_open(&g->map, path, e) == 0) {
-        static const unsigned char none[1];
-        const unsigned char *p = g->map.p ? g->map.p : none;
-        struct cursor c = {p, p, p + g->map.n, g->path, e};
-        if (!take_header(&c, g) && !take_metadata(&c, g) && !take_tensors(&c, g)) return g;
-    }
+    const unsigned char *start = p ? p : none;
+    g->path = xstrdup(name);
+    g->bytes = start;
+    g->n_bytes = n;
+    struct cursor c = {start, start, start + n, g->path, e};
+    if (!take_header(&c, g) && !take_metadata(&c, g) && !take_tensors(&c, g)) return g;
     gguf_close(g);
     return NULL;
+}
+
+struct gguf *gguf_open(const char *path, struct err *e) {
+    struct map m;
+    if (map_open(&m, path, e) < 0) return NULL;
+    struct gguf *g = gguf_over(m.p, m.n, path, e);
+    if (g)
+        g->map = m;
+    else
+        map_close(&m);
+    return g;
 }
 
 void gguf_close(struct gguf *g) {
@@ -318,8 +331,8 @@ void gguf_close(struct gguf *g) {
 const char *gguf_path(const struct gguf *g) { return g->path; }
 
 void gguf_bytes(const struct gguf *g, const void **p, size_t *n) {
-    *p = g->map.p;
-    *n = g->map.n;
+    *p = g->bytes;
+    *n = g->n_bytes;
 }
 
 int gguf_n_tensors(const struct gguf *g) { return g->n_tensors; }
