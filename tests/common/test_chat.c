@@ -111,7 +111,7 @@ static void test_unknown(void **unused) {
 
 /* A template that differs in one character is another template. */
 static void test_hash(void **unused) {
-    char folder[] = "/tmp/coador-chat-XXXXXX";
+    char folder[] = P_tmpdir "/coador-chat-XXXXXX";
     struct buf text = BUF_INIT, path = BUF_INIT;
     struct err e = ERR_INIT;
     assert_non_null(mkdtemp(folder));

@@ -2,9 +2,10 @@
 
     python tests/oracle/tokenizer.py SmolLM2-135M-Instruct.Q4_1.gguf tests/data/tokenizer
 
-Writes strings.jsonl (one JSON string a line), for each vocabulary ids-NAME.txt (a line per string: the first 8 hex digits
+Writes strings.jsonl (one JSON string a line), for each vocabulary ids-NAME.txt (a line per string: the first 6 hex digits
 of the SHA-256 of the comma-joined ids; for the first 200 strings the ids themselves behind it), the small vocabularies
-NAME.json trained here, ids-special.txt (gpt-2.json's ids of the strings with a "<", special tokens looked for), and decode.jsonl (id lists of SmolLM2's vocabulary that may end inside a character, and their text).
+NAME.json trained here, ids-special.txt (gpt-2.json's ids of the strings with a "<", special tokens looked for), cuts-NAME.txt (the pre-tokenisers' words)
+and decode.jsonl (id lists of SmolLM2's vocabulary that may end inside a character, and their text).
 Everything is seeded: a second run writes the same bytes.
 """
 import hashlib
@@ -42,7 +43,7 @@ NUMBERS = ["0", "42", "1234567890", "3,14", "R$ 1.234,56", "12/05/2024", "10:30"
            "x2y3", "007", "1e-05", "99999999999999999999"]
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<repo_name>", "<|im_start|>user\n", "<|begin_of_text|>", "<|eot_id|>",
            "<|im_", "|im_end|>", "<|im_end|><|im_end|>", "<extra>", "<extra><extra>", "<ext", "<|im_start|", "<empty_output>"]
-MARKS = ["e\u0301", "a\u0303o", "n\u0303", "\u0301", "c\u0327a\u0303o", "Z\u0351\u036b\u0343", "ｆｕｌｌ", "ﬁ ﬂ ﬅ", "'ſ", "'ſT", "İ'S", "ß'Ss", "\u0345", "'\u017f"]
+MARKS = ["e\u0301", "a\u0303o", "n\u0303", "\u0301", "c\u0327a\u0303o", "Z\u0351\u036b\u0343", "ｆｕｌｌ", "ﬁ ﬂ ﬅ", "'ſ", "'ſT", "İ'S", "ß'Ss", "\u0345", "'\u017f", "'Tenho", "'SIM", "'llama", "x'REx", "'Velha", "'mas"]
 
 
 def code_point(rng):
@@ -135,7 +136,7 @@ def small(name, corpus):
 
 
 def digest(ids):
-    return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:8]
+    return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:6]
 
 
 def write_ids(path, t, texts, special=False):
@@ -143,6 +144,14 @@ def write_ids(path, t, texts, special=False):
     with open(path, "w", newline="\n") as f:
         for i, e in enumerate(t.encode_batch(texts, add_special_tokens=False)):
             f.write(digest(e.ids) + (" " + ",".join(map(str, e.ids)) if i < 200 and not special else "") + "\n")
+
+
+def write_cuts(path, t, texts):
+    """Lengths in bytes of the words that the pre-tokeniser makes of a text, a digest for every eight texts."""
+    cuts = [",".join(str(len(word)) for word, _ in t.pre_tokenizer.pre_tokenize_str(s)) for s in texts]
+    with open(path, "w", newline="\n") as f:
+        for i in range(0, len(cuts), 8):
+            f.write(hashlib.sha256("\n".join(cuts[i:i + 8]).encode()).hexdigest()[:6] + "\n")
 
 
 def write_decodes(path, t, texts):
@@ -175,6 +184,7 @@ def main(gguf, out):
         with open(f"{out}/{name}.json", "w", newline="\n") as f:
             json.dump(json.loads(t.to_str()), f, ensure_ascii=False, separators=(",", ":"))
         write_ids(f"{out}/ids-{name}.txt", t, texts)
+        write_cuts(f"{out}/cuts-{name}.txt", t, texts)
         if name == "gpt-2":
             write_ids(f"{out}/ids-special.txt", t, [s for s in texts if "<" in s], special=True)
 
