@@ -4,6 +4,7 @@
 #include "common/io/io.h"
 #include "common/io/json.h"
 #include "common/model/config.h"
+#include "common/model/json_line.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ struct reader {
 static bool is_null(const struct json *v) { return !v || v->type == JSON_NULL; }
 
 static int refuse(const struct reader *r, const char *key, const struct json *v, const char *expected) {
-    return err_set(r->e, RC_INPUT, "%s: %s is %.*s, expected %s", r->path, key, (int)(v->raw_len < 80 ? v->raw_len : 80), v->raw, expected);
+    return err_set(r->e, RC_INPUT, "%s:%d: %s is %.*s, expected %s", r->path, json_line(r->root, v), key, (int)(v->raw_len < 80 ? v->raw_len : 80), v->raw, expected);
 }
 
 /* An integer of 0..2147483647; null or absent: `missing`, or an error where that is negative. */
@@ -96,7 +97,7 @@ static int rope_known_fields(const struct reader *r, const struct json *o) {
     for (const struct json *v = o->first; v; v = v->next) {
         bool found = false;
         for (size_t i = 0; i < sizeof known / sizeof *known; i++) found = found || !strcmp(v->key, known[i]);
-        if (!found) return err_set(r->e, RC_INPUT, "%s: RoPE field \"%s\" is not supported", r->path, v->key);
+        if (!found) return err_set(r->e, RC_INPUT, "%s:%d: RoPE field \"%s\" is not supported", r->path, json_line(r->root, v), v->key);
     }
     return 0;
 }

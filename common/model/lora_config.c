@@ -1,6 +1,7 @@
 /* adapter_config.json, in PEFT 0.21's form, and coador.json beside it. */
 #include "common/io/io.h"
 #include "common/io/json.h"
+#include "common/model/json_line.h"
 #include "common/model/lora_files.h"
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@ struct reader {
 static int refuse(const struct reader *r, const char *key, const char *expected) {
     const struct json *v = json_get(r->root, key);
     if (!v) return err_set(r->e, RC_INPUT, "%s: field %s is missing, expected %s", r->path, key, expected);
-    return err_set(r->e, RC_INPUT, "%s: %s is %.*s, expected %s", r->path, key, (int)(v->raw_len < 100 ? v->raw_len : 100), v->raw, expected);
+    return err_set(r->e, RC_INPUT, "%s:%d: %s is %.*s, expected %s", r->path, json_line(r->root, v), key, (int)(v->raw_len < 100 ? v->raw_len : 100), v->raw, expected);
 }
 
 /* null, false, {} and []: what a feature that is not used looks like. */

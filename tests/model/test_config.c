@@ -66,6 +66,13 @@ static void takes_end_tokens(void **state) {
     assert_true(c.n_eos == 1 && c.eos[0] == 5);
 }
 
+static void names_the_line(void **state) {
+    struct model_config c;
+    struct err e = ERR_INIT;
+    assert_int_equal(read_config(&c, "\n\"bos_token_id\":1,\n\"mlp_bias\":true", NULL, &e), -1);
+    assert_err(&e, RC_INPUT, "config.json:3: mlp_bias is true");
+}
+
 static void refuses(void **state) {
     static const struct {
         const char *extra, *generation, *says;
@@ -204,7 +211,7 @@ static void refuses_gguf(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_defaults), cmocka_unit_test(takes_fields), cmocka_unit_test(takes_every_spelling_of_rope),
-        cmocka_unit_test(takes_end_tokens), cmocka_unit_test(refuses), cmocka_unit_test(refuses_other_files),
+        cmocka_unit_test(takes_end_tokens), cmocka_unit_test(names_the_line), cmocka_unit_test(refuses), cmocka_unit_test(refuses_other_files),
         cmocka_unit_test(inv_freq_has_transformers_bits), cmocka_unit_test(reads_gguf), cmocka_unit_test(refuses_gguf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
