@@ -129,10 +129,17 @@ static bool is_number(const char *s, bool *real) {
 
 /* Whole numbers keep their digits, without a + and leading zeros. */
 static void put_whole(struct buf *b, const char *s) {
-    if (*s == '-') buf_addc(b, '-');
-    s += *s == '-' || *s == '+';
+    bool minus = *s == '-';
+    s += minus || *s == '+';
     while (*s == '0' && s[1]) s++;
-    buf_adds(b, s);
+    buf_addf(b, "%s%s", minus && *s != '0' ? "-" : "", s);
+}
+
+/* 0x10, 0o17 and 1_000: numbers to DVC, text to most readers. */
+static bool is_odd_number(const char *s) {
+    s += *s == '-' || *s == '+';
+    if (*s == '0' && s[1] && strchr("xXoObB", s[1]) && s[2] && !s[2 + strspn(s + 2, "0123456789abcdefABCDEF_")]) return true;
+    return isdigit((unsigned char)*s) && strchr(s, '_') && !s[strspn(s, "0123456789_.")];
 }
 
 char *vars_text(const struct yaml *y, struct err *e) {
@@ -141,6 +148,8 @@ char *vars_text(const struct yaml *y, struct err *e) {
     if (y->type != YAML_SCALAR)
         return err_set(e, RC_INPUT, "is a %s, expected one value", y->type == YAML_LIST ? "list" : "map"), NULL;
     if (yaml_is_null(y)) return err_set(e, RC_INPUT, "is empty, expected a value"), NULL;
+    if (!y->quoted && is_odd_number(y->text))
+        return err_set(e, RC_INPUT, "is %s, another number to DVC, expected it in decimal or in quotes", y->text), NULL;
     if (y->quoted) {
         buf_adds(&b, y->text);
     } else if (!strcmp(y->text, "True") || !strcmp(y->text, "TRUE")) {

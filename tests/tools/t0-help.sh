@@ -22,12 +22,12 @@ for t in $tools; do
     exits "$t: an unknown option" 2 'unknown option --no-such-option' "$coador" "$t" --no-such-option
     ok "$t has a page" test -f "$page"
     [ -f "$page" ] || continue
-    ok "$t: the page lists exit statuses 0, 2 and 4" sh -c 'sed -n "/^.Sh EXIT STATUS/,/^.Sh EXAMPLES/p" "$0" >x; for c in 0 2 4; do grep -q "^.It $c" x || exit 1; done' "$page"
+    ok "$t: the page lists exit statuses 0, 2 and 4" sh -c 'sed -n "/^.Sh EXIT STATUS/,/^.Sh EXAMPLES/p" "$0" >statuses; for c in 0 2 4; do grep -q "^.It $c" statuses || exit 1; done' "$page"
     if command -v mandoc >/dev/null; then
         is "$t: usage equals SYNOPSIS" "$(usage <help.txt)" "$(synopsis "$page")"
         sed -n 's/^  \(-[a-zA-Z], \)\{0,1\}--\([a-z0-9-]*\).*/\2/p' help.txt | grep -vx -e help -e version >options
         missing=
-        while read -r o; do grep -Eq -- "Fl -$(printf %s "$o" | sed 's/-/(\\\\)?-/g')( |$)" "$page" || missing="$missing --$o"; done <options
+        while read -r o; do grep -Eq -- "^\.(It|Op|Oo|Fl)?.* -$o( |\$)|^\.Fl -$o( |\$)" "$page" || missing="$missing --$o"; done <options
         is "$t: the page has every option" "$missing" ''
         ok "$t: the page is sound mdoc" sh -c 'mandoc -Tlint -Wwarning "$0" >lint 2>&1' "$page"
     else
@@ -41,9 +41,9 @@ exits 'the nearest name' 2 'nearest name is pipeline' "$coador" pipelime
 exits 'help of an unknown tool' 2 'unknown tool' "$coador" help genrate
 exits 'a path is no tool' 2 'unknown tool' "$coador" ../bin/coador
 exits 'an unknown option' 2 'unknown option --nope' "$coador" --nope
-mkdir other && printf '#!/bin/sh\necho other "$@"\n' >other/mine && chmod +x other/mine
+mkdir empty other && printf '#!/bin/sh\necho other "$@"\n' >other/mine && chmod +x other/mine
 is 'COADOR_EXEC_PATH' "$(COADOR_EXEC_PATH=$PWD/other "$coador" mine -x y)" 'other -x y'
-exits 'an empty folder of programs' 4 'no programs in' env COADOR_EXEC_PATH="$PWD" "$coador" x
+exits 'an empty folder of programs' 4 'no programs in' env COADOR_EXEC_PATH="$PWD/empty" "$coador" x
 exits 'a full disk' 4 'No space left' sh -c '"$0" --help >/dev/full' "$coador"
 is "a tool's exit status is passed on" "$("$coador" pipeline 2>/dev/null; echo $?)" 2
 done_testing
