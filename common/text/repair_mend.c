@@ -27,6 +27,7 @@ static void apply(struct mend *m, enum repair_rule rule) { m->rules |= 1u << rul
 
 static int cut(struct mend *m) {
     m->cut = true;
+    m->p = m->end;
     apply(m, REPAIR_CUT_END);
     return DROPPED;
 }
@@ -80,6 +81,19 @@ static bool ends_string(const struct mend *m, const char *p, bool key) {
 }
 
 /* ---- strings ---- */
+/* Whether all that is left from p, the digits of a \u escape, begins an escape or a surrogate pair. */
+static bool unfinished_unicode(const char *p, const char *end) {
+    static const char form[] = "hhhh\\uhhhh";
+    size_t n = (size_t)(end - p);
+    if (n >= sizeof form - 1) return false;
+    for (size_t i = 0; i < n; i++) {
+        bool hex = (p[i] >= '0' && p[i] <= '9') || ((p[i] | 32) >= 'a' && (p[i] | 32) <= 'f');
+        if (form[i] == 'h' ? !hex : p[i] != form[i]) return false;
+    }
+    int32_t first = json_hex4(p, end);
+    return n < 4 || (first >= 0xD800 && first <= 0xDBFF);
+}
+
 /* The escape at m->p; DROPPED if the text ends inside it. */
 static int read_escape(struct mend *m, enum quote open) {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -94,7 +108,8 @@ static int read_escape(struct mend *m, enum quote open) {
         return KEPT;
     }
     if (c == 'u') {
-        if (m->end - p < 4 || ((code = json_unicode(&p, m->end)) == JSON_LONE_SURROGATE && m->end - p < 10)) return cut(m);
+        code = json_unicode(&p, m->end);
+        if (code < 0 && unfinished_unicode(p, m->end)) return cut(m);
     } else if (c == 'x') {
         char four[] = {'0', '0', p < m->end ? p[0] : 0, m->end - p > 1 ? p[1] : 0};
         if (m->end - p < 2) return cut(m);
@@ -122,7 +137,6 @@ static int read_string(struct mend *m, bool key) {
         if (m->p == m->end) return inner ? fail(m, start, "string without its closing quote") : cut(m);
         if (*m->p == '\\') {
             int rc = read_escape(m, open);
-            if (rc == DROPPED) m->p = m->end;
             if (rc != KEPT) return rc;
             continue;
         }

@@ -36,12 +36,12 @@ static void put_place(struct buf *b, const struct place *at) {
         buf_addf(b, "/%zu", at->index);
 }
 
-/* The value in a message: its source, at most about 60 bytes, never half a character. */
+/* The value in a message: its source, at most about 60 bytes, never half a character, line breaks as spaces. */
 static void put_value(struct buf *b, const struct json *v) {
     size_t n = v->raw_len;
     if (n > 60)
         for (n = 57; n > 0 && ((unsigned char)v->raw[n] & 0xC0) == 0x80;) n--;
-    buf_add(b, v->raw, n);
+    for (size_t i = 0; i < n; i++) buf_addc(b, (unsigned char)v->raw[i] < ' ' ? ' ' : v->raw[i]);
     if (n < v->raw_len) buf_adds(b, "...");
 }
 
