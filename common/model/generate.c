@@ -1,0 +1,216 @@
+/* Continuous batching: see generate.h. */
+#include "common/model/generate.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define PREFILL_ROWS 512 /* prompt tokens fed a pass, at most */
+
+struct slot {
+    bool busy;
+    struct ids seen;           /* prompt, then the answer */
+    size_t fed;                /* of seen, already in the cache */
+    int64_t reserved;          /* cached tokens set aside */
+    struct gen_answer *answer;
+};
+
+struct generator {
+    const struct model *m;
+    struct gen_options o;
+    struct decoder *d;
+    struct sampler *sampler;
+    struct slot *slots;
+    int64_t free_tokens;
+    int max_rows;
+    int32_t *ids, *slot_of, *logits_at, *owner; /* one pass: rows, and the slot behind each wanted logit row */
+    float *logits;                               /* (slots, V) */
+    struct gen_answer **done;
+    int n_done, n_active;
+    size_t cap_done;
+};
+
+void gen_answer_free(struct gen_answer *a) {
+    if (!a) return;
+    ids_release(&a->ids);
+    buf_release(&a->text);
+    free(a);
+}
+
+struct generator *generator_new(const struct model *m, const struct lora *const *a, int n, const struct gen_options *o, struct err *e) {
+    struct generator *g = xcalloc(1, sizeof *g);
+    *g = (struct generator){.m = m, .o = *o, .free_tokens = o->max_cached, .max_rows = PREFILL_ROWS + o->slots};
+    g->d = decoder_new(m, a, n, o->slots, o->max_cached, g->max_rows, e);
+    if (!g->d) {
+        free(g);
+        return NULL;
+    }
+    g->sampler = sampler_new(&o->sampling, m->cfg.V);
+    g->slots = xcalloc((size_t)o->slots, sizeof *g->slots);
+    g->ids = xcalloc((size_t)g->max_rows, sizeof *g->ids);
+    g->slot_of = xcalloc((size_t)g->max_rows, sizeof *g->slot_of);
+    g->logits_at = xcalloc((size_t)o->slots, sizeof *g->logits_at);
+    g->owner = xcalloc((size_t)o->slots, sizeof *g->owner);
+    g->logits = xcalloc((size_t)o->slots * (size_t)m->cfg.V, sizeof *g->logits);
+    return g;
+}
+
+void generator_free(struct generator *g) {
+    if (!g) return;
+    for (int i = 0; i < g->o.slots; i++) {
+        ids_release(&g->slots[i].seen);
+        gen_answer_free(g->slots[i].answer);
+    }
+    for (int i = 0; i < g->n_done; i++) gen_answer_free(g->done[i]);
+    decoder_free(g->d);
+    sampler_free(g->sampler);
+    free(g->slots);
+    free(g->ids);
+    free(g->slot_of);
+    free(g->logits_at);
+    free(g->owner);
+    free(g->logits);
+    free(g->done);
+    free(g);
+}
+
+/* Cached tokens one request takes, in whole pages. */
+static int64_t need(const struct generator *g, size_t n_prompt) {
+    int64_t n = (int64_t)n_prompt + g->o.max_new;
+    return (n + KV_BLOCK - 1) / KV_BLOCK * KV_BLOCK;
+}
+
+int generator_fits(const struct generator *g, size_t n_prompt, struct err *e) {
+    if (!n_prompt) return err_set(e, RC_INPUT, "the prompt has no token");
+    if ((int64_t)n_prompt + g->o.max_new > g->m->cfg.context)
+        return err_set(e, RC_INPUT, "prompt of %zu tokens and %d new ones do not fit the model's context of %d", n_prompt,
+                       g->o.max_new, g->m->cfg.context);
+    if (need(g, n_prompt) > g->o.max_cached)
+        return err_set(e, RC_INPUT, "prompt of %zu tokens and %d new ones need %lld cached tokens, --max-cached-tokens is %lld",
+                       n_prompt, g->o.max_new, (long long)need(g, n_prompt), (long long)g->o.max_cached);
+    return 0;
+}
+
+static int free_slot(const struct generator *g) {
+    for (int i = 0; i < g->o.slots; i++)
+        if (!g->slots[i].busy) return i;
+    return -1;
+}
+
+bool generator_ready(const struct generator *g, size_t n_prompt) {
+    return free_slot(g) >= 0 && need(g, n_prompt) <= g->free_tokens;
+}
+
+void generator_submit(struct generator *g, const int32_t *prompt, size_t n_prompt, uint64_t number) {
+    int i = free_slot(g);
+    if (i < 0 || need(g, n_prompt) > g->free_tokens) BUG("request submitted without room");
+    struct slot *s = &g->slots[i];
+    s->busy = true;
+    s->fed = 0;
+    s->seen.n = 0;
+    for (size_t k = 0; k < n_prompt; k++) ids_add(&s->seen, prompt[k]);
+    s->reserved = need(g, n_prompt);
+    g->free_tokens -= s->reserved;
+    s->answer = xcalloc(1, sizeof *s->answer);
+    s->answer->number = number;
+    s->answer->n_prompt = n_prompt;
+    g->n_active++;
+}
+
+int generator_active(const struct generator *g) { return g->n_active; }
+
+static void finish(struct generator *g, int i, enum finish how) {
+    struct slot *s = &g->slots[i];
+    s->answer->finish = how;
+    decoder_reset(g->d, i);
+    g->free_tokens += s->reserved;
+    GROW(g->done, g->n_done, g->cap_done);
+    g->done[g->n_done++] = s->answer;
+    s->answer = NULL;
+    s->busy = false;
+    g->n_active--;
+}
+
+static bool is_eos(const struct generator *g, int32_t id) {
+    for (int i = 0; i < g->o.n_eos; i++)
+        if (g->o.eos[i] == id) return true;
+    return false;
+}
+
+/* Where the earliest stop string begins in text, or NULL. */
+static const char *find_stop(const struct generator *g, const struct buf *text) {
+    const char *first = NULL;
+    for (int i = 0; i < g->o.n_stop; i++) {
+        size_t n = strlen(g->o.stop[i]);
+        const char *at = text->n ? memmem(text->p, text->n, g->o.stop[i], n) : NULL;
+        if (at && (!first || at < first)) first = at;
+    }
+    return first;
+}
+
+static void decode_text(const struct generator *g, struct gen_answer *a) {
+    buf_clear(&a->text);
+    tokenizer_decode(g->m->tok, a->ids.v, a->ids.n, false, &a->text);
+}
+
+static bool cut_at_stop(const struct generator *g, struct gen_answer *a) {
+    if (!g->o.n_stop) return false;
+    decode_text(g, a);
+    const char *at = find_stop(g, &a->text);
+    if (!at) return false;
+    a->text.n = (size_t)(at - a->text.p);
+    a->text.p[a->text.n] = 0;
+    return true;
+}
+
+/* Takes one more id for the slot; ends the answer where it ends. */
+static void accept(struct generator *g, int i, int32_t id) {
+    struct slot *s = &g->slots[i];
+    struct gen_answer *a = s->answer;
+    ids_add(&a->ids, id);
+    ids_add(&s->seen, id);
+    if (!is_eos(g, id) && cut_at_stop(g, a)) {
+        finish(g, i, FINISH_STOP);
+    } else if (is_eos(g, id) || a->ids.n >= (size_t)g->o.max_new) {
+        decode_text(g, a);
+        finish(g, i, is_eos(g, id) ? FINISH_STOP : FINISH_LENGTH);
+    }
+}
+
+/* Rows of slot i into the pass, at most `room`; wants logits when the last token known is fed. */
+static int feed_slot(struct generator *g, int i, int R, int *M, int room) {
+    struct slot *s = &g->slots[i];
+    int n = 0;
+    while (n < room && s->fed < s->seen.n) {
+        g->ids[R + n] = s->seen.v[s->fed++];
+        g->slot_of[R + n++] = i;
+    }
+    if (n && s->fed == s->seen.n) {
+        g->owner[*M] = i;
+        g->logits_at[(*M)++] = R + n - 1;
+    }
+    return n;
+}
+
+int generator_step(struct generator *g, struct err *e) {
+    int R = 0, M = 0, room = PREFILL_ROWS, V = g->m->cfg.V;
+    for (int i = 0; i < g->o.slots; i++) {
+        struct slot *s = &g->slots[i];
+        if (!s->busy) continue;
+        bool answering = s->seen.n - s->fed == 1 && s->answer->ids.n;
+        int n = feed_slot(g, i, R, &M, answering ? 1 : room);
+        R += n;
+        if (!answering) room -= n;
+    }
+    if (!R) return 0;
+    if (decoder_feed(g->d, g->ids, g->slot_of, R, g->logits_at, M, g->logits, e) < 0) return -1;
+    for (int k = 0; k < M; k++) {
+        struct slot *s = &g->slots[g->owner[k]];
+        int32_t id = sampler_next(g->sampler, g->logits + (size_t)k * (size_t)V, s->seen.v, s->seen.n, s->answer->number, s->answer->ids.n);
+        if (id < 0)
+            finish(g, g->owner[k], FINISH_FAILED);
+        else
+            accept(g, g->owner[k], id);
+    }
+    return 0;
+}
+
+struct gen_answer *generator_take(struct generator *g) { return g->n_done ? g->done[--g->n_done] : NULL; }

@@ -1,0 +1,80 @@
+/* Scoring by packed forward passes: see score.h. */
+#include "common/model/score.h"
+#include <stdlib.h>
+
+struct scorer {
+    const struct model *m;
+    const struct lora *const *a;
+    int n_adapters, max_rows;
+    struct llama_pass *pass;
+    int pass_rows;
+    struct ids ids, pos, seq, cu, sel, target; /* the packed batch */
+    float *loss;
+    size_t cap_loss;
+};
+
+struct scorer *scorer_new(const struct model *m, const struct lora *const *a, int n, int max_rows, struct err *e) {
+    struct scorer *s = xcalloc(1, sizeof *s);
+    *s = (struct scorer){.m = m, .a = a, .n_adapters = n, .max_rows = max_rows, .pass_rows = max_rows};
+    s->pass = llama_pass_new(m, n ? &a[0]->cfg : NULL, max_rows, max_rows, false, 0, e);
+    if (s->pass) return s;
+    free(s);
+    return NULL;
+}
+
+void scorer_free(struct scorer *s) {
+    if (!s) return;
+    struct ids *all[] = {&s->ids, &s->pos, &s->seq, &s->cu, &s->sel, &s->target};
+    for (int i = 0; i < 6; i++) ids_release(all[i]);
+    llama_pass_free(s->pass);
+    free(s->loss);
+    free(s);
+}
+
+static void pack(struct scorer *s, const struct score_item *it) {
+    for (size_t i = 0; i < it->ids.n; i++) {
+        if (i + 1 < it->ids.n && i + 1 >= it->n_prompt) {
+            ids_add(&s->sel, (int32_t)s->ids.n);
+            ids_add(&s->target, it->ids.v[i + 1]);
+        }
+        ids_add(&s->ids, it->ids.v[i]);
+        ids_add(&s->pos, (int32_t)i);
+        ids_add(&s->seq, (int32_t)s->cu.n - 1);
+    }
+    ids_add(&s->cu, (int32_t)s->ids.n);
+}
+
+/* A pass that holds R rows: the standing one, or a larger one for a single long item. */
+static int make_room(struct scorer *s, int R, struct err *e) {
+    if (R <= s->pass_rows) return 0;
+    llama_pass_free(s->pass);
+    s->pass = llama_pass_new(s->m, s->n_adapters ? &s->a[0]->cfg : NULL, R, R, false, 0, e);
+    s->pass_rows = R;
+    return s->pass ? 0 : -1;
+}
+
+static int run_pass(struct scorer *s, struct score_item *items, int n, struct err *e) {
+    struct ids *all[] = {&s->ids, &s->pos, &s->seq, &s->cu, &s->sel, &s->target};
+    for (int i = 0; i < 6; i++) all[i]->n = 0;
+    ids_add(&s->cu, 0);
+    for (int i = 0; i < n; i++) pack(s, &items[i]);
+    GROW(s->loss, s->sel.n, s->cap_loss);
+    struct packed b = {.R = (int)s->ids.n, .S = n, .M = (int)s->sel.n, .ids = s->ids.v, .pos = s->pos.v, .seq = s->seq.v,
+                       .cu = s->cu.v, .sel = s->sel.v, .target = s->target.v};
+    if (make_room(s, b.R, e) < 0 || llama_score(s->pass, s->a, s->n_adapters, &b, s->loss, e) < 0) return -1;
+    const float *loss = s->loss;
+    for (int i = 0; i < n; i++)
+        for (size_t k = items[i].n_prompt; k < items[i].ids.n; k++) items[i].logprob[k - items[i].n_prompt] = -*loss++;
+    return 0;
+}
+
+int scorer_run(struct scorer *s, struct score_item *items, int n, struct err *e) {
+    for (int i = 0; i < n;) {
+        size_t rows = items[i].ids.n;
+        int k = i + 1;
+        while (k < n && rows + items[k].ids.n <= (size_t)s->max_rows) rows += items[k++].ids.n;
+        if (run_pass(s, items + i, k - i, e) < 0) return -1;
+        i = k;
+    }
+    return 0;
+}
