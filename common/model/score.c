@@ -13,10 +13,18 @@ struct scorer {
     size_t cap_loss;
 };
 
+/* The adapter whose rank asks for most room. */
+static const struct lora_config *widest(const struct lora *const *a, int n) {
+    const struct lora_config *w = NULL;
+    for (int i = 0; i < n; i++)
+        if (!w || a[i]->cfg.r > w->r) w = &a[i]->cfg;
+    return w;
+}
+
 struct scorer *scorer_new(const struct model *m, const struct lora *const *a, int n, int max_rows, struct err *e) {
     struct scorer *s = xcalloc(1, sizeof *s);
     *s = (struct scorer){.m = m, .a = a, .n_adapters = n, .max_rows = max_rows, .pass_rows = max_rows};
-    s->pass = llama_pass_new(m, n ? &a[0]->cfg : NULL, max_rows, max_rows, false, 0, e);
+    s->pass = llama_pass_new(m, widest(a, n), max_rows, max_rows, false, 0, e);
     if (s->pass) return s;
     free(s);
     return NULL;
@@ -48,7 +56,7 @@ static void pack(struct scorer *s, const struct score_item *it) {
 static int make_room(struct scorer *s, int R, struct err *e) {
     if (R <= s->pass_rows) return 0;
     llama_pass_free(s->pass);
-    s->pass = llama_pass_new(s->m, s->n_adapters ? &s->a[0]->cfg : NULL, R, R, false, 0, e);
+    s->pass = llama_pass_new(s->m, widest(s->a, s->n_adapters), R, R, false, 0, e);
     s->pass_rows = R;
     return s->pass ? 0 : -1;
 }

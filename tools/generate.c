@@ -1,0 +1,348 @@
+/* generate: answers to prompts from a model and its adapters, or the log-probability of given completions.
+   coador generate --model SmolLM2.gguf --adapter out/adapter rows.jsonl >answers.jsonl */
+#include "common/io/opt.h"
+#include "common/io/progress.h"
+#include "common/io/queue.h"
+#include "common/model/generate.h"
+#include "common/model/score.h"
+#include "common/text/chat.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] = "coador generate [OPTION]... --model MODEL [FILE]";
+
+#define AHEAD 64 /* records an answer may wait for the ones before it, times the batch size */
+
+struct pending { /* a record that came in and has not gone out */
+    struct record *r;
+    struct ids ids;
+    size_t n_prompt;
+    bool encoded, done;
+};
+
+struct job {
+    /* options */
+    const char *model, *output, *device;
+    struct opt_list adapters, stop;
+    int base;
+    int64_t max_new, top_k, seed, threads, batch, max_cached, max_rejects;
+    double temperature, top_p, penalty;
+    bool chat, score, any_base;
+    /* what runs */
+    struct dev *d;
+    struct model *m;
+    struct lora **lora;
+    struct chat *template;
+    int32_t eos[9]; /* ids that end an answer */
+    struct generator *gen;
+    struct scorer *scorer;
+    struct record_queue *in;
+    struct out out;
+    struct progress progress;
+    /* records in input order: numbers first..next-1 are in the ring */
+    struct pending *ring;
+    int window;
+    uint64_t first, next, failed;
+    bool input_ended;
+};
+
+static void check(int rc, const struct err *e) {
+    if (rc < 0) die_err(e);
+}
+
+/* ---- setting up ---- */
+static void parse(struct job *j, int argc, char **argv, const char **input) {
+    const struct option options[] = {
+        {"model", 'm', OPT_STR, &j->model, "MODEL", "GGUF file or Hugging Face directory", 0, 0},
+        {"adapter", 'a', OPT_LIST, &j->adapters, "DIR[=SCALE]", "LoRA adapter; several are summed", 0, 0},
+        {"any-base", 0, OPT_FLAG, &j->any_base, NULL, "take an adapter that was trained on another base or template", 0, 0},
+        {"base-dtype", 0, OPT_CHOICE, &j->base, "keep|f32|bf16", "the frozen linears in memory", 0, 0},
+        {"chat", 0, OPT_FLAG, &j->chat, NULL, "wrap each prompt (or messages) in the model's chat template", 0, 0},
+        {"max-new-tokens", 'n', OPT_INT, &j->max_new, "N", "tokens an answer may take (256)", 1, 1e9},
+        {"temperature", 't', OPT_REAL, &j->temperature, "T", "0 is greedy (0)", 0, 1e3},
+        {"top-k", 0, OPT_INT, &j->top_k, "K", "sample from the K likeliest tokens; 0 is off (0)", 0, 1e9},
+        {"top-p", 0, OPT_REAL, &j->top_p, "P", "sample from the likeliest tokens that reach probability P (1)", 1e-9, 1},
+        {"repetition-penalty", 0, OPT_REAL, &j->penalty, "X", "make tokens already seen less likely (1)", 1e-3, 1e3},
+        {"stop", 0, OPT_LIST, &j->stop, "TEXT", "end an answer before this text; may be repeated", 0, 0},
+        {"seed", 's', OPT_INT, &j->seed, "N", "of the sampling (0)", 0, 9e15},
+        {"score", 0, OPT_FLAG, &j->score, NULL, "log-probability of each record's completion instead of answers", 0, 0},
+        {"batch", 'b', OPT_INT, &j->batch, "N", "records at once (8)", 1, 4096},
+        {"max-cached-tokens", 0, OPT_INT, &j->max_cached, "N", "room for keys and values of all records at once", 0, 1e12},
+        {"max-rejects", 0, OPT_INT, &j->max_rejects, "N", "exit 1 when more records than this failed", 0, 9e15},
+        {"threads", 0, OPT_INT, &j->threads, "N", "CPU threads (all cores)", 0, 1024},
+        {"device", 0, OPT_STR, &j->device, "D", "cpu (auto)", 0, 0},
+        {"output", 'o', OPT_STR, &j->output, "FILE", "instead of standard output", 0, 0},
+        OPT_END};
+    int n = opt_parse(argc, argv, "generate", usage, options);
+    if (n > 1) die_usage("one input at most, got %d", n);
+    if (!j->model) die_usage("--model is missing");
+    for (int i = 0; i < j->stop.n; i++)
+        if (!*j->stop.v[i]) die_usage("--stop needs a text that is not empty");
+    static const char *const answering[] = {"max-new-tokens", "temperature", "top-k", "top-p", "repetition-penalty", "stop", "seed", "max-cached-tokens", "batch"};
+    for (size_t i = 0; j->score && i < sizeof answering / sizeof *answering; i++)
+        if (opt_given(answering[i])) die_usage("--score generates nothing: --%s has no meaning with it", answering[i]);
+    if (!j->temperature && (opt_given("top-k") || opt_given("top-p"))) die_usage("--top-k and --top-p need a --temperature above 0");
+    *input = n ? argv[0] : "-";
+}
+
+static void open_device(struct job *j) {
+    const char *why = NULL, *name = !j->device || !strcmp(j->device, "auto") ? "cpu" : j->device;
+    if (dev_open(&j->d, name, (int)j->threads, &why) != K_OK) die(RC_DEVICE, "device %s: %s", name, why);
+}
+
+/* "DIR=0.5": the scale behind the last = when it is a number, else the whole is the directory. */
+static struct lora *open_adapter(struct job *j, const char *arg) {
+    struct err e = ERR_INIT;
+    char *dir = xstrdup(arg), *eq = strrchr(dir, '='), *end = NULL;
+    double scale = eq ? strtod(eq + 1, &end) : 1;
+    if (eq && end != eq + 1 && !*end)
+        *eq = 0;
+    else
+        scale = 1;
+    struct lora *a = lora_read(j->m, dir, j->any_base, &e);
+    if (!a) die_err(&e);
+    a->scale *= (float)scale;
+    free(dir);
+    return a;
+}
+
+static void open_model(struct job *j) {
+    struct err e = ERR_INIT;
+    open_device(j);
+    j->m = model_open(j->model, j->d, (enum base_dtype)j->base, &e);
+    if (!j->m) die_err(&e);
+    if (j->chat && !(j->template = chat_open(j->m->tok, &e))) die_err(&e);
+    j->lora = xcalloc((size_t)j->adapters.n, sizeof *j->lora);
+    for (int i = 0; i < j->adapters.n; i++) j->lora[i] = open_adapter(j, j->adapters.v[i]);
+}
+
+static void open_generator(struct job *j) {
+    struct err e = ERR_INIT;
+    memcpy(j->eos, j->m->cfg.eos, sizeof j->m->cfg.eos);
+    int64_t per_record = j->m->cfg.context < 1024 ? j->m->cfg.context : 1024;
+    struct gen_options o = {
+        .slots = (int)j->batch, .max_cached = j->max_cached ? j->max_cached : j->batch * per_record, .max_new = (int)j->max_new,
+        .stop = j->stop.v, .n_stop = j->stop.n, .eos = j->eos, .n_eos = j->m->cfg.n_eos,
+        .sampling = {j->temperature, (int)j->top_k, j->top_p, j->penalty, (uint64_t)j->seed}};
+    if (j->chat) j->eos[o.n_eos++] = chat_end(j->template); /* the template's end of turn ends an answer too */
+    j->gen = generator_new(j->m, (const struct lora *const *)j->lora, j->adapters.n, &o, &e);
+    if (!j->gen) die_err(&e);
+}
+
+/* ---- records ---- */
+static struct pending *at(struct job *j, uint64_t number) { return &j->ring[number % (uint64_t)j->window]; }
+
+static void fail(struct job *j, struct pending *p, const char *text) {
+    record_fail(p->r, j->score ? NULL : "output", "%s", text);
+    p->done = true;
+    j->failed++;
+}
+
+/* Ids of what the model is shown before it answers. */
+static int encode_prompt(struct job *j, struct pending *p, struct err *e) {
+    struct json *messages = record_get(p->r, "messages");
+    size_t n;
+    const char *prompt = record_str(p->r, "prompt", &n);
+    if (!prompt && !messages) return err_set(e, RC_INPUT, "no prompt: expected a string field prompt, or messages with --chat");
+    if (!prompt && !j->chat) return err_set(e, RC_INPUT, "messages need --chat");
+    if (j->chat) return prompt ? chat_encode_user(j->template, prompt, n, &p->ids, e) : chat_encode(j->template, messages, true, &p->ids, e);
+    if (tokenizer_bos(j->m->tok) >= 0) ids_add(&p->ids, tokenizer_bos(j->m->tok));
+    return tokenizer_encode(j->m->tok, prompt, n, &p->ids, e);
+}
+
+/* For --score: the completion and the id that ends it, as lora-train trains them. */
+static int encode_completion(struct job *j, struct pending *p, struct err *e) {
+    size_t n;
+    const char *text = record_str(p->r, "completion", &n);
+    if (!text) return err_set(e, RC_INPUT, "no completion: expected a string field completion to score");
+    if (!p->ids.n) return err_set(e, RC_INPUT, "the prompt has no token");
+    if (tokenizer_encode(j->m->tok, text, n, &p->ids, e) < 0) return -1;
+    ids_add(&p->ids, j->chat ? chat_end(j->template) : j->m->cfg.eos[0]);
+    if (p->ids.n > (size_t)j->m->cfg.context)
+        return err_set(e, RC_INPUT, "%zu tokens do not fit the model's context of %d", p->ids.n, j->m->cfg.context);
+    return 0;
+}
+
+static void encode(struct job *j, struct pending *p) {
+    struct err e = ERR_INIT;
+    p->encoded = true;
+    if (record_get(p->r, "error")) { /* failed before: goes on as it came */
+        p->done = true;
+        j->failed++;
+        return;
+    }
+    int rc = encode_prompt(j, p, &e);
+    p->n_prompt = p->ids.n;
+    if (!rc) rc = j->score ? encode_completion(j, p, &e) : generator_fits(j->gen, p->ids.n, &e);
+    if (rc < 0) fail(j, p, e.msg);
+}
+
+/* Reads one record into the ring: false when none can be had now. */
+static bool admit(struct job *j, bool wait) {
+    struct err e = ERR_INIT;
+    struct record *r;
+    if (j->input_ended || j->next - j->first == (uint64_t)j->window) return false;
+    int rc = record_queue_take(j->in, wait, &r, &e);
+    check(rc, &e);
+    if (rc == 0) j->input_ended = true;
+    if (rc != 1) return false;
+    struct pending *p = at(j, j->next++);
+    p->r = r;
+    p->done = p->encoded = false;
+    p->ids.n = 0;
+    encode(j, p);
+    return true;
+}
+
+/* Writes the records at the head that are done, at once: a reader downstream need not wait for the end. */
+static void emit(struct job *j) {
+    bool wrote = false;
+    for (; j->first < j->next && at(j, j->first)->done; j->first++) {
+        record_write(at(j, j->first)->r, j->out.f);
+        record_free(at(j, j->first)->r);
+        wrote = true;
+    }
+    if (wrote && fflush(j->out.f)) die(RC_IO, "cannot write the output: %m");
+    if (wrote) progress_at(&j->progress, (int64_t)j->first, NULL);
+}
+
+/* ---- answering ---- */
+static void finish_answer(struct job *j, struct gen_answer *a) {
+    static const char *const reasons[] = {"stop", "length"};
+    struct pending *p = at(j, a->number);
+    struct buf b = BUF_INIT;
+    if (a->finish == FINISH_FAILED) {
+        fail(j, p, "the model gave no finite logit");
+    } else {
+        record_set_str(p->r, "output", a->text.p ? a->text.p : "", a->text.n);
+        record_set_str(p->r, "finish_reason", reasons[a->finish], strlen(reasons[a->finish]));
+        buf_addf(&b, "{\"prompt_tokens\":%zu,\"completion_tokens\":%zu}", a->n_prompt, a->ids.n);
+        record_set_raw(p->r, "usage", b.p, b.n);
+        p->done = true;
+    }
+    buf_release(&b);
+    gen_answer_free(a);
+}
+
+/* Starts what waits, in order, as far as there is room; reads more input when all in the ring has started. */
+static uint64_t start_waiting(struct job *j, uint64_t started) {
+    for (;;) {
+        if (started == j->next && !admit(j, !generator_active(j->gen))) return started;
+        struct pending *p = at(j, started);
+        if (!p->done) {
+            if (!generator_ready(j->gen, p->ids.n)) return started;
+            generator_submit(j->gen, p->ids.v, p->ids.n, started);
+        }
+        started++;
+        emit(j);
+    }
+}
+
+static void run_answers(struct job *j) {
+    struct err e = ERR_INIT;
+    struct gen_answer *a;
+    uint64_t started = 0;
+    for (;;) {
+        started = start_waiting(j, started);
+        if (!generator_active(j->gen) && j->input_ended && started == j->next) break;
+        check(generator_step(j->gen, &e), &e);
+        while ((a = generator_take(j->gen))) finish_answer(j, a);
+        emit(j);
+    }
+}
+
+/* ---- scoring ---- */
+static void set_score(struct pending *p, const struct score_item *it) {
+    size_t n = it->ids.n - it->n_prompt;
+    double sum = 0;
+    struct buf b = BUF_INIT;
+    for (size_t i = 0; i < n; i++) {
+        sum += it->logprob[i];
+        buf_addc(&b, i ? ',' : '[');
+        json_put_number(&b, it->logprob[i]);
+    }
+    buf_addc(&b, ']');
+    record_set_number(p->r, "logprob", sum);
+    record_set_raw(p->r, "token_logprobs", b.p, b.n);
+    buf_release(&b);
+    p->done = true;
+}
+
+static void score_window(struct job *j) {
+    struct err e = ERR_INIT;
+    struct score_item *items = xcalloc((size_t)j->window, sizeof *items);
+    struct pending **of = xcalloc((size_t)j->window, sizeof *of);
+    int n = 0;
+    for (uint64_t k = j->first; k < j->next; k++) {
+        struct pending *p = at(j, k);
+        if (p->done) continue;
+        items[n] = (struct score_item){p->ids, p->n_prompt, xcalloc(p->ids.n - p->n_prompt, sizeof(float))};
+        of[n++] = p;
+    }
+    check(scorer_run(j->scorer, items, n, &e), &e);
+    for (int i = 0; i < n; i++) {
+        set_score(of[i], &items[i]);
+        free(items[i].logprob);
+    }
+    free(items);
+    free(of);
+}
+
+static void run_scores(struct job *j) {
+    while (!j->input_ended) {
+        while (admit(j, j->next == j->first)) {}
+        score_window(j);
+        emit(j);
+    }
+}
+
+/* Input and output first: a wrong path must not cost the loading of a model. */
+static void open_all(struct job *j, const char *input) {
+    struct err e = ERR_INIT;
+    j->window = (int)(j->score ? AHEAD : AHEAD * j->batch);
+    j->ring = xcalloc((size_t)j->window, sizeof *j->ring);
+    j->in = record_queue_open(input, j->window, &e);
+    if (!j->in) die_err(&e);
+    check(out_open(&j->out, j->output, &e), &e);
+    open_model(j);
+    if (!j->score) {
+        open_generator(j);
+        return;
+    }
+    j->scorer = scorer_new(j->m, (const struct lora *const *)j->lora, j->adapters.n, 1024, &e);
+    if (!j->scorer) die_err(&e);
+}
+
+static void release(struct job *j) {
+    for (int i = 0; i < j->window; i++) ids_release(&j->ring[i].ids);
+    free(j->ring);
+    record_queue_close(j->in);
+    generator_free(j->gen);
+    scorer_free(j->scorer);
+    for (int i = 0; i < j->adapters.n; i++) lora_free(j->lora[i]);
+    free(j->lora);
+    chat_free(j->template);
+    model_close(j->m);
+    j->d->close(j->d);
+    free(j->adapters.v);
+    free(j->stop.v);
+}
+
+int main(int argc, char **argv) {
+    struct job j = {.max_new = 256, .top_p = 1, .penalty = 1, .batch = 8, .max_rejects = -1};
+    struct err e = ERR_INIT;
+    const char *input;
+    parse(&j, argc, argv, &input);
+    open_all(&j, input);
+    progress_start(&j.progress, j.score ? "scoring" : "generating", "records", 0);
+    if (j.score)
+        run_scores(&j);
+    else
+        run_answers(&j);
+    progress_end(&j.progress);
+    check(out_commit(&j.out, &e), &e);
+    if (j.failed) warn("%llu of %llu records carry an error", (unsigned long long)j.failed, (unsigned long long)j.next);
+    release(&j);
+    io_close_stdout();
+    return j.max_rejects >= 0 && j.failed > (uint64_t)j.max_rejects ? RC_NEGATIVE : RC_DONE;
+}
