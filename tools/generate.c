@@ -90,6 +90,21 @@ static void open_device(struct job *j) {
     if (dev_open(&j->d, name, (int)j->threads, &why) != K_OK) die(RC_DEVICE, "device %s: %s", name, why);
 }
 
+/* An adapter answers in the template it was trained with; one without coador.json (PEFT's own) tells nothing. */
+static void check_template(struct job *j, const char *dir) {
+    struct err e = ERR_INIT;
+    char *identity = io_join(dir, "coador.json"), *trained = NULL;
+    const char *now = j->chat ? chat_name(j->template) : "none";
+    if (!j->any_base && io_exists(identity)) {
+        check(lora_read_template(dir, &trained, &e), &e);
+        if (strcmp(trained ? trained : "none", now))
+            die(RC_INPUT, "%s: trained with chat template %s, asked with %s: %s, or --any-base", identity, trained ? trained : "none", now,
+                j->chat ? "leave out --chat" : "give --chat");
+    }
+    free(trained);
+    free(identity);
+}
+
 /* "DIR=0.5": the scale behind the last = when it is a number, else the whole is the directory. */
 static struct lora *open_adapter(struct job *j, const char *arg) {
     struct err e = ERR_INIT;
@@ -101,6 +116,7 @@ static struct lora *open_adapter(struct job *j, const char *arg) {
         scale = 1;
     struct lora *a = lora_read(j->m, dir, j->any_base, &e);
     if (!a) die_err(&e);
+    check_template(j, dir);
     a->scale *= (float)scale;
     free(dir);
     return a;
