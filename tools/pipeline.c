@@ -189,6 +189,9 @@ int main(int argc, char **argv) {
     if (!f) die_err(&e);
     int rc = j.dot ? print_dot(f) : stage ? run_stage(&j, f, v[1]) : *verb == 'r' ? print_rules(&j, f, &a) : print_status(&j, f);
     flow_free(f);
+    free(j.front);
+    free(j.programs);
+    free(j.set.v);
     io_close_stdout();
     return rc;
 }

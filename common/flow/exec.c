@@ -125,6 +125,7 @@ static _Noreturn void child_main(const char *cmd, const char *dir, int err_fd) {
     int null = open("/dev/null", O_RDONLY);
     for (int i = 0; i < 3; i++) signal(passed_on[i], before[i].sa_handler == SIG_IGN ? SIG_IGN : SIG_DFL);
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGTTOU, SIG_IGN); /* it may write to the terminal, though its group is not the one in front */
     if (null >= 0) dup2(null, STDIN_FILENO);
     if (err_fd >= 0) dup2(err_fd, STDERR_FILENO);
     if (chdir(dir) == 0) execlp("bash", "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", cmd, (char *)NULL);

@@ -41,10 +41,11 @@ static int check_fields(struct loader *l, const struct yaml *m, const char *what
     return 0;
 }
 
+/* Fit for a file name and for a target of make. */
 static bool good_name(const char *s) {
     if (!*s || *s == '.' || *s == '-') return false;
     for (; *s; s++)
-        if (!isalnum((unsigned char)*s) && !strchr("._@-+=,", *s)) return false;
+        if (!isalnum((unsigned char)*s) && !strchr("._@-+,", *s)) return false;
     return true;
 }
 
@@ -137,7 +138,7 @@ static int read_fields(struct loader *l, struct flow_stage *s, const struct yaml
 
 static int add_stage(struct loader *l, const char *group, const char *name, const struct yaml *m, const char *what) {
     static const char *const fields[] = {"cmd", "deps", "outs", "desc", NULL};
-    if (!good_name(name)) return fail(l, m->line, "stage name %s: expected letters, digits and . _ - + = , @", name);
+    if (!good_name(name)) return fail(l, m->line, "stage name %s: expected letters, digits and . _ - + , @", name);
     if (m->type != YAML_MAP) return fail(l, m->line, "stage %s: expected a map with cmd, deps, outs", name);
     if (check_fields(l, m, what, fields) < 0) return -1;
     struct flow *f = l->f;

@@ -100,6 +100,41 @@ is 'a second YAML replaces a stage by name' "$(cat pipelines/p/report.txt)" 'swa
 is 'and only that stage and users of its variables run' "$(ran)" 'report sort '
 run; is 'without it the first is back' "$(head -1 pipelines/p/report.txt)" a
 
+# programs: a changed one reruns the stages that name it
+mkdir programs pipelines/q
+cp "$("$coador" --exec-path)/pipeline" programs/
+printf '#!/bin/sh\necho one\n' >programs/mytool && chmod +x programs/mytool
+cat >pipelines/q/dvc.yaml <<'EOY'
+vars: [{tool: mytool}]
+stages:
+  named: {cmd: "coador mytool > named.txt", outs: [named.txt]}
+  hidden: {cmd: "t=mytool; coador $t > hidden.txt", outs: [hidden.txt]}
+  other: {cmd: "echo coadormytool > other.txt", outs: [other.txt]}
+EOY
+export COADOR_EXEC_PATH=$PWD/programs
+"$coador" pipeline rules pipelines/q >q.mk
+ok 'stages find coador on PATH' make -s -f q.mk
+is 'and its programs' "$(cat pipelines/q/named.txt pipelines/q/hidden.txt)" 'one
+one'
+printf '#!/bin/sh\necho two\n' >programs/mytool
+make -s -f q.mk 2>run.err
+is 'a changed program' "$(ran)" 'hidden named '
+is 'is the reason' "$(why named)" 'program mytool changed'
+unset COADOR_EXEC_PATH
+
+# two runs at once: one works, the other waits and finds nothing to do
+mkdir pipelines/r
+cat >pipelines/r/dvc.yaml <<'EOY'
+stages:
+  once: {cmd: "echo run >> ../../runs; touch ../../started; sleep 0.5; echo x > once.txt", outs: [once.txt]}
+EOY
+"$coador" pipeline stage pipelines/r once 2>first.err &
+for i in $(seq 100); do [ -e started ] && break; sleep 0.02; done
+ok 'a second runner of a stage' "$coador" pipeline stage pipelines/r once
+is 'waits for the first' "$(sed -n 's/^pipeline: once: //p' .err | tr '\n' ',')" 'waiting for another run of this stage,up to date,'
+wait
+is 'so the commands ran once' "$(grep -c run runs)" 1
+
 "$coador" pipeline --dot pipelines/p >dot.txt
 ok 'drawing: a stage is a box' grep -q '"stage sort" \[shape=box, label="sort"\];' dot.txt
 ok 'with an arrow from its dependency' grep -q '"data/in.csv" -> "stage sort";' dot.txt
