@@ -204,6 +204,29 @@ static void test_fields(void **unused) {
     buf_release(&b);
 }
 
+/* ---- tests/oracle/schema_cases.py ---- */
+static void test_oracle(void **unused) {
+    struct err e = ERR_INIT;
+    struct record *r;
+    int rc, n[2] = {0};
+    struct jsonl *in = jsonl_open("tests/data/json/schema.jsonl", &e);
+    if (!in) fail_msg("%s", e.msg);
+    while ((rc = jsonl_next(in, &r, &e)) > 0) {
+        const struct json *text = record_get(r, "schema");
+        bool valid = record_get(r, "valid")->truth;
+        struct schema *s = schema_compile(text->raw, text->raw_len, "S.json", &e);
+        if (!s) fail_msg("line %d: %s", (int)record_line(r), e.msg);
+        if ((schema_validate(s, record_get(r, "instance"), NULL) == 0) != valid) fail_msg("line %d: expected %s", (int)record_line(r), valid ? "valid" : "invalid");
+        n[valid]++;
+        schema_free(s);
+        record_free(r);
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(n[0], 300);
+    assert_int_equal(n[1], 300);
+    jsonl_close(in);
+}
+
 /* ---- json-schema-org/JSON-Schema-Test-Suite, commit 44401e0c046704b476ec9d2e2fccdaee618f259d ---- */
 struct counts {
     int agreed, refused, refused_groups;
@@ -271,6 +294,6 @@ static void test_suite(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_messages), cmocka_unit_test(test_refused), cmocka_unit_test(test_references), cmocka_unit_test(test_patterns),
-                                       cmocka_unit_test(test_given_up), cmocka_unit_test(test_fields), cmocka_unit_test(test_suite)};
+                                       cmocka_unit_test(test_given_up), cmocka_unit_test(test_fields), cmocka_unit_test(test_oracle), cmocka_unit_test(test_suite)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
