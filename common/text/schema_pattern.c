@@ -1,5 +1,5 @@
 /* Regular expressions of schemas. JSON Schema means ECMA-262 with the u flag; PCRE2 reads nearly that. What means another
-   thing there (dot, \s, $) is rewritten or set; what only PCRE2 knows (\A, (?i), (*VERB), …) is refused. */
+   thing there (dot, \s, \v, $) is rewritten or set; what only PCRE2 knows (\A, (?i), (*VERB), …) is refused. */
 #include "common/text/schema_node.h"
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,9 @@ static int rewrite_escape(const char *p, size_t n, bool in_class, struct buf *ou
     if (n < 2) return err_set(e, RC_INPUT, "ends in a backslash");
     char c = p[1];
     if (!escape_known(c)) return err_set(e, RC_INPUT, "escape \\%c is not ECMA-262's", c >= ' ' && c < 127 ? c : '?');
-    if (c != 's' && c != 'S')
+    if (c == 'v')
+        buf_adds(out, "\\u{b}"); /* one character, not PCRE2's vertical space */
+    else if (c != 's' && c != 'S')
         buf_add(out, p, 2);
     else
         buf_addf(out, in_class ? "%s" : "[%s]", c == 's' ? SPACES : NOT_SPACES);

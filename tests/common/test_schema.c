@@ -127,7 +127,7 @@ static void test_patterns(void **unused) {
         {"^[\\\\s]$", "\xEF\xBB\xBF", true}, {"^[^\\\\S]$", "\xE2\x80\xA8", true}, {"^[\\\\s\\\\S]$", "\xE2\x80\xA8", true}, {"^[\\\\S]$", "\xE2\x80\xA8", false},
         {"^.$", "\xE2\x80\xA8", false}, {"^.$", "\xF0\x9F\x98\x80", true}, {"^a$", "a\\n", false}, {"^[[:alpha:]]$", "a", false},
         {"^[[:alpha:]]$", "a]", true}, {"\\\\u00e9", "caf\xC3\xA9", true}, {"^\\\\u{1F600}$", "\xF0\x9F\x98\x80", true}, {"^\\\\p{L}+$", "\xC3\xA9\xC3\xA9", true},
-        {"a[]", "a", false}, {"a[^]", "a\\n", true}, {"sx|ez", "expression", false}, {"^(?<x>a)\\\\k<x>$", "aa", true}, {"^[.]$", "a", false}, {"^[\\\\]\\\\.]$", "]", true},
+        {"^\\\\v$", "\\n", false}, {"^\\\\v$", "\\u000b", true}, {"a[]", "a", false}, {"a[^]", "a\\n", true}, {"sx|ez", "expression", false}, {"^(?<x>a)\\\\k<x>$", "aa", true}, {"^[.]$", "a", false}, {"^[\\\\]\\\\.]$", "]", true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char schema[100], instance[40];

@@ -45,6 +45,14 @@ exits 'full disk' 4 'cannot write standard output: No space left' sh -c '"$0" pa
 yes "$good" | head -100000 >many.jsonl
 exits 'full disk, much output' 4 'cannot write standard output: No space left' sh -c '"$0" parse-json --schema any.json many.jsonl >/dev/full' "$coador"
 is 'a closed pipe ends it quietly' "$( (trap - PIPE; "$coador" parse-json --schema any.json many.jsonl; echo $? >&3) 3>rc 2>pipe.txt | head -1; cat rc pipe.txt)" "$(printf '%s\n141' "$(echo "$good" | sed 's/}$/,"parsed":{},"repairs":[]}/')")"
+if (ulimit -v 60000 && "$coador" parse-json --version) >/dev/null 2>&1; then
+    { printf '{"output":"'; head -c 80000000 /dev/zero | tr '\0' x; echo '"}'; } >long.jsonl
+    exits 'no memory' 4 'memory' sh -c 'ulimit -v 60000; "$0" parse-json --schema any.json -o out.jsonl long.jsonl' "$coador"
+    ok 'no memory: no output' sh -c '! ls out.jsonl*'
+    rm long.jsonl
+else
+    skip 'no memory' 'this build does not start in 60 MB'
+fi
 
 # command lines
 exits 'a second -' 2 'standard input \(-\) is named twice' sh -c 'echo true | "$0" parse-json --schema - -' "$coador"

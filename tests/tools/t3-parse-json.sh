@@ -53,6 +53,17 @@ exits 'no records' 0 '^parse-json: 0 records: 0 valid, 0 rejected$' sh -c '"$0" 
 is 'numbers stay as they stood' "$(echo '{"output":"[1.50, 1e2, 123456789012345678901234567890, -0]"}' | pj --schema any.json 2>/dev/null)" \
     '{"output":"[1.50, 1e2, 123456789012345678901234567890, -0]","parsed":[1.50,1e2,123456789012345678901234567890,-0],"repairs":[]}'
 
+# --- the page's example ---
+if command -v mandoc >/dev/null; then
+    mandoc -Tutf8 -O width=200 "$SRC/man/coador-parse-json.1" | sed 's/.\x08//g' >page.txt
+    sed -n '/^ *\$ echo/,/^ *coador parse-json/p' page.txt | sed 's/^ *\$ //; s/coador parse-json/"$coador" parse-json/' >example.sh
+    . ./example.sh >example.out 2>&1
+    is 'the example has its two lines of output' "$(wc -l <example.out)" 2
+    while read -r line; do ok "in the page: ${line%%:*}" grep -qF -- "$line" page.txt; done <example.out
+else
+    skip 'the example of the page' 'no mandoc'
+fi
+
 # --- the same, said by python's json, over records that python wrote ---
 if command -v python3 >/dev/null; then
     cat >make.py <<'E'
