@@ -35,7 +35,7 @@ static double sumsq_plain(const float *x, int64_t n) {
 AVX2 static double sumsq_avx2(const float *x, int64_t n) {
     __m256d a = _mm256_setzero_pd(), b = a;
     for (int64_t i = 0; i < n; i += 8) {
-        __m256 v = _mm256_maskload_ps(x + i, first_lanes(n - i));
+        __m256 v = load_n(x + i, n - i);
         __m256d lo = _mm256_cvtps_pd(_mm256_castps256_ps128(v)), hi = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
         a = _mm256_fmadd_pd(lo, lo, a);
         b = _mm256_fmadd_pd(hi, hi, b);
@@ -81,14 +81,13 @@ AVX2 static void adamw_avx2(float *p, float *m, float *v, const float *g, int64_
     __m256 clip = _mm256_set1_ps(u->clip), decay = _mm256_set1_ps(u->decay), c1 = _mm256_set1_ps(u->c1), b2 = _mm256_set1_ps(u->b2), c2 = _mm256_set1_ps(u->c2);
     __m256 rate = _mm256_set1_ps(u->rate), root2 = _mm256_set1_ps(u->root2), eps = _mm256_set1_ps(u->eps);
     for (int64_t i = 0; i < n; i += 8) {
-        __m256i k = first_lanes(n - i);
-        __m256 gi = _mm256_mul_ps(_mm256_maskload_ps(g + i, k), clip), mi = _mm256_maskload_ps(m + i, k), vi = _mm256_maskload_ps(v + i, k);
+        __m256 gi = _mm256_mul_ps(load_n(g + i, n - i), clip), mi = load_n(m + i, n - i), vi = load_n(v + i, n - i);
         mi = _mm256_fmadd_ps(_mm256_sub_ps(gi, mi), c1, mi);
         vi = _mm256_fmadd_ps(_mm256_mul_ps(gi, gi), c2, _mm256_mul_ps(vi, b2));
-        __m256 d = _mm256_add_ps(_mm256_div_ps(_mm256_sqrt_ps(vi), root2), eps), pi = _mm256_mul_ps(_mm256_maskload_ps(p + i, k), decay);
-        _mm256_maskstore_ps(m + i, k, mi);
-        _mm256_maskstore_ps(v + i, k, vi);
-        _mm256_maskstore_ps(p + i, k, _mm256_fnmadd_ps(rate, _mm256_div_ps(mi, d), pi));
+        __m256 d = _mm256_add_ps(_mm256_div_ps(_mm256_sqrt_ps(vi), root2), eps), pi = _mm256_mul_ps(load_n(p + i, n - i), decay);
+        store_n(m + i, mi, n - i);
+        store_n(v + i, vi, n - i);
+        store_n(p + i, _mm256_fnmadd_ps(rate, _mm256_div_ps(mi, d), pi), n - i);
     }
 }
 #endif

@@ -60,8 +60,7 @@ AVX2 static float softmax_avx2(float *s, int n, struct softmax_row *r) {
 
 AVX2 static void scale_avx2(float *x, float f, int n) {
     for (int i = 0; i < n; i += 8) {
-        __m256i m = first_lanes(n - i);
-        _mm256_maskstore_ps(x + i, m, _mm256_mul_ps(_mm256_maskload_ps(x + i, m), _mm256_set1_ps(f)));
+        store_n(x + i, _mm256_mul_ps(load_n(x + i, n - i), _mm256_set1_ps(f)), n - i);
     }
 }
 
@@ -88,8 +87,7 @@ AVX2 static float dot_avx2(const float *a, const float *b, int n) {
         s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8), s1);
     }
     for (; i < n; i += 8) {
-        __m256i m = first_lanes(n - i);
-        s0 = _mm256_fmadd_ps(_mm256_maskload_ps(a + i, m), _mm256_maskload_ps(b + i, m), s0);
+        s0 = _mm256_fmadd_ps(load_n(a + i, n - i), load_n(b + i, n - i), s0);
     }
     return sum8(_mm256_add_ps(s0, s1));
 }
@@ -109,10 +107,9 @@ AVX2 static void weigh_avx2(float *acc, float f, const float *p, const float *v,
         for (int i = 0; i < 4; i++) _mm256_storeu_ps(acc + d + 8 * i, a[i]);
     }
     for (; d < D; d += 8) {
-        __m256i m = first_lanes(D - d);
-        __m256 a = _mm256_mul_ps(_mm256_maskload_ps(acc + d, m), _mm256_set1_ps(f));
-        for (int j = 0; j < n; j++) a = _mm256_fmadd_ps(_mm256_broadcast_ss(p + j), _mm256_maskload_ps(v + (int64_t)j * D + d, m), a);
-        _mm256_maskstore_ps(acc + d, m, a);
+        __m256 a = _mm256_mul_ps(load_n(acc + d, D - d), _mm256_set1_ps(f));
+        for (int j = 0; j < n; j++) a = _mm256_fmadd_ps(_mm256_broadcast_ss(p + j), load_n(v + (int64_t)j * D + d, D - d), a);
+        store_n(acc + d, a, D - d);
     }
 }
 #endif
@@ -126,7 +123,7 @@ struct attention_math attention_math(const struct kctx *k) {
 
 void attention_product(const struct attention_math *m, int rows, int n, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, float *c, int64_t ldc, float alpha, bool add) {
     for (int j = 0; j < n; j += GEMM_NR, b += kc * GEMM_NR)
-        for (int i = 0; i < rows; i += GEMM_MR) m->tile(rows - i < GEMM_MR ? rows - i : GEMM_MR, kc, a + i * a_row, a_row, a_col, b, c + i * ldc + j, ldc, alpha, add);
+        for (int i = 0; i < rows; i += GEMM_MR) m->tile(rows - i < GEMM_MR ? rows - i : GEMM_MR, kc, a + i * a_row, a_row, a_col, b, add ? c + i * ldc + j : NULL, ldc, c + i * ldc + j, ldc, alpha);
 }
 
 void attention_pack_t(const struct attention_math *m, float *b, const float *x, int64_t pitch, int64_t col, int kc, int n) {

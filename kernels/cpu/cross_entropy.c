@@ -42,10 +42,10 @@ AVX2 static double exp_sum_avx2(float *z, float max, bool grad, int V) {
         __m256 sum = _mm256_setzero_ps();
         int end = V - b < CE_BLOCK ? V : b + CE_BLOCK;
         for (int v = b; v < end; v += 8) {
-            __m256i m = first_lanes(end - v);
-            __m256 e = _mm256_and_ps(exp8(_mm256_sub_ps(_mm256_maskload_ps(z + v, m), top)), _mm256_castsi256_ps(m));
+            int left = end - v;
+            __m256 e = _mm256_and_ps(exp8(_mm256_sub_ps(load_n(z + v, left), top)), _mm256_castsi256_ps(first_lanes(left)));
             sum = _mm256_add_ps(sum, e);
-            if (grad) _mm256_maskstore_ps(z + v, m, e);
+            if (grad) store_n(z + v, e, left);
         }
         total += sum8(sum);
     }

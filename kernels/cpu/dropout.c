@@ -77,10 +77,10 @@ AVX2 static void row_avx2(float *y, const float *x, const struct row *r, int C) 
         to_columns(u);
         for (int l = 0; l < 4 && c + 8 * l < C; l++) {
             float *p = y + c + 8 * l;
-            __m256i m = first_lanes(C - c - 8 * l), keep = _mm256_cmpeq_epi32(_mm256_max_epu32(u[l], limit), u[l]); /* u >= limit */
-            __m256 v = _mm256_and_ps(_mm256_mul_ps(_mm256_maskload_ps(x + c + 8 * l, m), scale), _mm256_castsi256_ps(keep));
-            if (r->beta != 0) v = _mm256_fmadd_ps(beta, _mm256_maskload_ps(p, m), v);
-            _mm256_maskstore_ps(p, m, v);
+            __m256i keep = _mm256_cmpeq_epi32(_mm256_max_epu32(u[l], limit), u[l]); /* u >= limit */
+            __m256 v = _mm256_and_ps(_mm256_mul_ps(load_n(x + c + 8 * l, C - c - 8 * l), scale), _mm256_castsi256_ps(keep));
+            if (r->beta != 0) v = _mm256_fmadd_ps(beta, load_n(p, C - c - 8 * l), v);
+            store_n(p, v, C - c - 8 * l);
         }
     }
 }

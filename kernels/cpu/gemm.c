@@ -1,12 +1,13 @@
 /* Tiling of the product in gemm.h, and its plain C pieces.
    Loops, outside in: tasks (a group of rows × a group of panels, shared out to threads), blocks of K, panels, tiles.
-   A's block (GEMM_ROWS × GEMM_KC) stays in the second-level cache over the panels, B's panel in the first over the tiles. */
+   A's block (at most GEMM_ROWS × GEMM_KC) stays in the second-level cache over the panels, B's panel in the first over the tiles. */
 #include "kernels/cpu/gemm.h"
 #include <omp.h>
 #include <string.h>
 
-#define GEMM_ROWS 252 /* rows of a task, a multiple of GEMM_MR */
-#define GEMM_PANELS 8 /* most panels of a task */
+#define GEMM_ROWS 264  /* most rows of a task, a multiple of GEMM_MR */
+#define GEMM_PANELS 18 /* most panels of a task */
+#define A_LD (GEMM_KC + 16)
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -33,54 +34,99 @@ void gemm_pack_plain(float *b, const struct weight *w, bool wt, int64_t k0, int 
         }
 }
 
-void gemm_tile_plain(int mr, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, float *c, int64_t ldc, float alpha, bool add) {
+void gemm_tile_plain(int mr, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, const float *from, int64_t from_ld, float *c, int64_t ldc, float alpha) {
     float sum[GEMM_MR][GEMM_NR] = {{0}};
     for (int k = 0; k < kc; k++)
         for (int i = 0; i < mr; i++)
             for (int j = 0; j < GEMM_NR; j++) sum[i][j] += a[i * a_row + k * a_col] * b[k * GEMM_NR + j];
     for (int i = 0; i < mr; i++)
-        for (int j = 0; j < GEMM_NR; j++) c[i * ldc + j] = alpha * sum[i][j] + (add ? c[i * ldc + j] : 0);
+        for (int j = 0; j < GEMM_NR; j++) c[i * ldc + j] = (from ? from[i * from_ld + j] : 0) + alpha * sum[i][j];
 }
 
-/* Rows i0..i1 of one panel, for one block of K; the last panel may be narrower than the tile. */
-static void panel_rows(const struct gemm *g, gemm_tile_fn *tile, const float *b, int64_t i0, int64_t i1, int64_t n0, int64_t k0, int kc) {
+/* A thread's scratch: one panel of B, this task's block of A where it is copied, and its sums between blocks of K */
+struct scratch {
+    float b[GEMM_KC * GEMM_NR], a[GEMM_ROWS * A_LD], c[GEMM_PANELS][GEMM_ROWS * GEMM_NR];
+};
+_Static_assert(sizeof(struct scratch) <= CPU_LOCAL_BYTES, "gemm scratch");
+
+struct task {
+    int64_t i0, p0; /* first row, first panel */
+    int rows, panels;
+};
+
+/* Rows whose pitch is a multiple of the page fall on few sets of the caches: their block is copied to an odd pitch.
+   Each task reads it anew, from memory where A is large, so there should be few tasks. */
+static bool reads_far(const struct gemm *g) { return g->M > GEMM_MR && g->a_col == 1 && g->a_row % 1024 == 0; }
+
+static const float *block_of_a(const struct gemm *g, struct scratch *s, const struct task *t, int64_t k0, int kc, int64_t *a_row) {
+    const float *a = g->a + t->i0 * g->a_row + k0 * g->a_col;
+    *a_row = g->a_row;
+    if (!reads_far(g)) return a;
+    for (int i = 0; i < t->rows; i++) memcpy(s->a + i * A_LD, a + i * g->a_row, (size_t)kc * sizeof *a);
+    *a_row = A_LD;
+    return s->a;
+}
+
+/* One panel over the rows of a task for one block of K. Sums wait in `c` until the last block, so that C is read and
+   written once; a panel narrower than the tile goes through `c` both ways. */
+static void panel(const struct gemm *g, gemm_tile_fn *tile, const float *a, int64_t a_row, const float *b, float *c, const struct task *t, int64_t n0, bool first, bool last, int kc) {
     int n = (int)min64(GEMM_NR, g->N - n0);
-    bool add = g->add || k0 > 0;
-    float edge[GEMM_MR * GEMM_NR];
-    for (int64_t i = i0; i < i1; i += GEMM_MR) {
-        int mr = (int)min64(GEMM_MR, i1 - i);
-        const float *a = g->a + i * g->a_row + k0 * g->a_col;
-        float *c = g->c + i * g->ldc + n0;
-        if (n == GEMM_NR) {
-            tile(mr, kc, a, g->a_row, g->a_col, b, c, g->ldc, g->alpha, add);
-            continue;
-        }
-        for (int r = 0; r < mr && add; r++) memcpy(edge + r * GEMM_NR, c + r * g->ldc, (size_t)n * sizeof *c);
-        for (int r = 0; r < mr && add; r++) memset(edge + r * GEMM_NR + n, 0, (size_t)(GEMM_NR - n) * sizeof *c);
-        tile(mr, kc, a, g->a_row, g->a_col, b, edge, GEMM_NR, g->alpha, add);
-        for (int r = 0; r < mr; r++) memcpy(c + r * g->ldc, edge + r * GEMM_NR, (size_t)n * sizeof *c);
+    float *out = g->c + t->i0 * g->ldc + n0;
+    bool narrow = n < GEMM_NR;
+    for (int i = 0; narrow && first && i < t->rows; i++) {
+        memset(c + i * GEMM_NR, 0, GEMM_NR * sizeof *c);
+        if (g->add) memcpy(c + i * GEMM_NR, out + i * g->ldc, (size_t)n * sizeof *c);
     }
+    const float *from = first && !narrow ? g->add ? out : NULL : c;
+    int64_t from_ld = first && !narrow ? g->ldc : GEMM_NR, ldc = last && !narrow ? g->ldc : GEMM_NR;
+    float *to = last && !narrow ? out : c;
+    for (int i = 0; i < t->rows; i += GEMM_MR)
+        tile((int)min64(GEMM_MR, t->rows - i), kc, a + i * a_row, a_row, g->a_col, b, from ? from + i * from_ld : NULL, from_ld, to + i * ldc, ldc, g->alpha);
+    for (int i = 0; narrow && last && i < t->rows; i++) memcpy(out + i * g->ldc, c + i * GEMM_NR, (size_t)n * sizeof *c);
+}
+
+static void run(const struct gemm *g, gemm_pack_fn *pack, gemm_tile_fn *tile, struct scratch *s, const struct task *t) {
+    for (int64_t k0 = 0; k0 < g->K; k0 += GEMM_KC) {
+        int kc = (int)min64(GEMM_KC, g->K - k0);
+        int64_t a_row;
+        const float *a = block_of_a(g, s, t, k0, kc, &a_row);
+        for (int p = 0; p < t->panels; p++) {
+            int64_t n0 = (t->p0 + p) * GEMM_NR;
+            pack(s->b, g->w, g->wt, k0, kc, n0, (int)min64(GEMM_NR, g->N - n0));
+            panel(g, tile, a, a_row, s->b, s->c[p], t, n0, k0 == 0, k0 + kc == g->K, kc);
+        }
+    }
+}
+
+/* Whole panels by gemv_avx2; returns how many, and moves the task to what is left: at most one narrow panel. */
+static int few_rows(const struct gemm *g, struct task *t) {
+    int whole = (int)min64(t->panels, g->N / GEMM_NR - t->p0);
+#if CPU_X86
+    gemv_avx2(g, t->p0, whole);
+#endif
+    t->p0 += whole;
+    return whole;
 }
 
 void gemm(struct kctx *k, const struct gemm *g) {
     gemm_pack_fn *pack = gemm_pack_plain;
     gemm_tile_fn *tile = gemm_tile_plain;
+    bool few = false;
 #if CPU_X86
-    if (k->avx2) pack = gemm_pack_avx2, tile = gemm_tile_avx2;
+    if (k->avx2) pack = gemm_pack_avx2, tile = gemm_tile_avx2, few = gemv_fits(g);
 #endif
     int64_t panels = (g->N + GEMM_NR - 1) / GEMM_NR, groups = (g->M + GEMM_ROWS - 1) / GEMM_ROWS;
-    int64_t each = panels * groups / (8 * k->threads); /* some tasks a thread, so that they end together */
-    each = each < 1 ? 1 : min64(each, GEMM_PANELS);
+    int64_t wanted = (reads_far(g) ? 2 : 8) * k->threads; /* some tasks a thread, so that they end together */
+    int64_t each = min64(GEMM_PANELS, panels * groups / wanted + 1);
     int64_t lots = (panels + each - 1) / each, tasks = groups * lots;
+    int64_t rows = (g->M + groups * GEMM_MR - 1) / (groups * GEMM_MR) * GEMM_MR; /* equal shares of both */
+    each = (panels + lots - 1) / lots;
 #pragma omp parallel for schedule(dynamic) num_threads(k->threads) if (tasks > 1)
-    for (int64_t t = 0; t < tasks; t++) {
-        float *b = cpu_local(k, omp_get_thread_num());
-        int64_t i0 = t / lots * GEMM_ROWS, i1 = min64(i0 + GEMM_ROWS, g->M), p0 = t % lots * each, p1 = min64(p0 + each, panels);
-        for (int64_t k0 = 0; k0 < g->K; k0 += GEMM_KC)
-            for (int64_t p = p0; p < p1; p++) {
-                int kc = (int)min64(GEMM_KC, g->K - k0), n = (int)min64(GEMM_NR, g->N - p * GEMM_NR);
-                pack(b, g->w, g->wt, k0, kc, p * GEMM_NR, n);
-                panel_rows(g, tile, b, i0, i1, p * GEMM_NR, k0, kc);
-            }
+    for (int64_t i = 0; i < tasks; i++) {
+        struct task t = {i / lots * rows, i % lots * each, 0, 0};
+        t.rows = (int)min64(rows, g->M - t.i0);
+        t.panels = (int)min64(each, panels - t.p0);
+        if (few) t.panels -= few_rows(g, &t);
+        if (t.rows > 0 && t.panels > 0) run(g, pack, tile, cpu_local(k, omp_get_thread_num()), &t);
     }
 }

@@ -9,7 +9,7 @@
 #define COADOR_GEMM_H
 #include "kernels/cpu/cpu.h"
 
-#define GEMM_KC 256 /* a multiple of the block of every quantised type */
+#define GEMM_KC 384 /* a multiple of the block of every quantised type */
 #define GEMM_NR 16  /* columns of a panel */
 #define GEMM_MR 6   /* rows of a tile: 6 × 16 sums fill 12 of the 16 AVX2 registers */
 
@@ -28,8 +28,12 @@ void gemm(struct kctx *k, const struct gemm *g);
 
 /* Decodes B[k0..k0+kc)[n0..n0+n), n <= 16, into b[kc][16]; missing columns are 0. */
 typedef void gemm_pack_fn(float *b, const struct weight *w, bool wt, int64_t k0, int kc, int64_t n0, int n);
-/* c(mr,16) (+)= alpha·a(mr,kc)·b[kc][16] */
-typedef void gemm_tile_fn(int mr, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, float *c, int64_t ldc, float alpha, bool add);
+/* c(mr,16) = from(mr,16) + alpha·a(mr,kc)·b[kc][16]; from: NULL for 0, or c itself, or elsewhere; rows from_ld and ldc apart */
+typedef void gemm_tile_fn(int mr, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, const float *from, int64_t from_ld, float *c, int64_t ldc, float alpha);
+/* Few rows times a quantised weight (AVX2): whole panels `panel`..`panel`+`panels` of C */
+#define GEMV_ROWS 4
+bool gemv_fits(const struct gemm *g);
+void gemv_avx2(const struct gemm *g, int64_t panel, int64_t panels);
 gemm_pack_fn gemm_pack_plain, gemm_pack_avx2;
 gemm_tile_fn gemm_tile_plain, gemm_tile_avx2;
 #endif

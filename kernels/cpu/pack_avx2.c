@@ -1,11 +1,7 @@
 /* Panels of B decoded with AVX2: 16 rows of a weight turned into 16 columns (linear), or 16 columns as they lie (linear_dx).
    Whatever has no fast path here (edges, other types) goes to gemm_pack_plain. Every value is the reference decoder's. */
-#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/decode_avx2.h"
 #if CPU_X86
-#include <immintrin.h>
-#include <string.h>
-
-#define INLINE static inline __attribute__((always_inline)) AVX2
 
 /* 8 values of a plain type at value i of row p */
 INLINE __m256 load8(enum dtype t, const void *p, int64_t i) {
@@ -44,74 +40,19 @@ INLINE void rows_plain(float *b, enum dtype t, const char *rows, size_t row, int
         }
 }
 
-/* 16 bytes of 16 rows, `row` apart, to t[16][16]: byte j of rows 0..15 in turn. Each register holds rows i and i + 8. */
-INLINE void transpose_bytes(__m256i t[8], const char *p, size_t row) {
-    __m256i a[8], b[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++)
-        a[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p + (size_t)i * row))), _mm_loadu_si128((const __m128i *)(p + (size_t)(i + 8) * row)), 1);
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) { /* pairs (i, i + 4): bytes 0..7 of both, then 8..15 */
-        b[2 * i] = _mm256_unpacklo_epi8(a[i], a[i + 4]);
-        b[2 * i + 1] = _mm256_unpackhi_epi8(a[i], a[i + 4]);
-    }
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; i++) /* rows i, i + 2, i + 4, i + 6 */
-#pragma GCC unroll 2
-        for (int h = 0; h < 2; h++) {
-            a[4 * i + 2 * h] = _mm256_unpacklo_epi8(b[2 * i + h], b[2 * i + 4 + h]);
-            a[4 * i + 2 * h + 1] = _mm256_unpackhi_epi8(b[2 * i + h], b[2 * i + 4 + h]);
-        }
-#pragma GCC unroll 4
-    for (int q = 0; q < 4; q++) { /* bytes 4q..4q+3: all eight rows of each lane */
-        t[2 * q] = _mm256_unpacklo_epi8(a[q], a[q + 4]);
-        t[2 * q + 1] = _mm256_unpackhi_epi8(a[q], a[q + 4]);
+INLINE void rows_block(float *b, enum dtype t, const char *p, size_t row) {
+    struct decoded o;
+    decode_block(&o, t, p, row);
+#pragma GCC unroll 32
+    for (int j = 0; j < 32; j++) {
+        _mm256_store_ps(b + j * GEMM_NR, decoded_column(&o, j, 0));
+        _mm256_store_ps(b + j * GEMM_NR + 8, decoded_column(&o, j, 1));
     }
 }
 
-/* f16 at byte `at` of 16 rows */
-INLINE void scales(__m256 s[2], const char *p, size_t row) {
-    uint16_t h[16];
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; i++) memcpy(&h[i], p + (size_t)i * row, 2);
-    s[0] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h));
-    s[1] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(h + 8)));
-}
-
-/* The columns that t (from transpose_bytes) holds as signed bytes: b[j][i] = d[i]·q + m[i] */
-INLINE void columns(float *b, const __m256i t[8], const __m256 d[2], const __m256 m[2]) {
-    _Alignas(32) int8_t q[8][32];
-    for (int i = 0; i < 8; i++) _mm256_store_si256((__m256i *)q[i], t[i]);
-#pragma GCC unroll 16
-    for (int j = 0; j < 16; j++)
-        for (int h = 0; h < 2; h++) {
-            __m128i v = _mm_loadl_epi64((const __m128i *)(q[j / 2] + h * 16 + j % 2 * 8));
-            _mm256_store_ps(b + j * GEMM_NR + h * 8, _mm256_fmadd_ps(d[h], _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)), m[h]));
-        }
-}
-
-INLINE void rows_q8_0(float *b, const char *p, size_t row) {
-    __m256 d[2], m[2] = {_mm256_set1_ps(-0.0f), _mm256_set1_ps(-0.0f)}; /* x + −0 is x, also for −0 */
-    __m256i t[8];
-    scales(d, p, row);
-    for (int h = 0; h < 2; h++) {
-        transpose_bytes(t, p + 2 + 16 * h, row);
-        columns(b + h * 16 * GEMM_NR, t, d, m);
-    }
-}
-
-INLINE void rows_q4(float *b, const char *p, size_t row, bool has_min) {
-    __m256 d[2], m[2] = {_mm256_set1_ps(-0.0f), _mm256_set1_ps(-0.0f)};
-    __m256i t[8], lo[8], hi[8], mask = _mm256_set1_epi8(15), eight = _mm256_set1_epi8(has_min ? 0 : 8);
-    scales(d, p, row);
-    if (has_min) scales(m, p + 2, row);
-    transpose_bytes(t, p + (has_min ? 4 : 2), row);
-    for (int i = 0; i < 8; i++) {
-        lo[i] = _mm256_sub_epi8(_mm256_and_si256(t[i], mask), eight);
-        hi[i] = _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(t[i], 4), mask), eight);
-    }
-    columns(b, lo, d, m);
-    columns(b + 16 * GEMM_NR, hi, d, m);
+INLINE void rows_blocks(float *b, enum dtype t, const char *p, size_t row, int64_t k0, int kc) {
+    size_t blk = dtype_block_bytes(t);
+    for (int k = 0; k < kc; k += 32) rows_block(b + k * GEMM_NR, t, p + (size_t)((k0 + k) / 32) * blk, row);
 }
 
 AVX2 static void pack_rows(float *b, const struct weight *w, int64_t k0, int kc, int64_t n0) {
@@ -120,12 +61,9 @@ AVX2 static void pack_rows(float *b, const struct weight *w, int64_t k0, int kc,
     if (w->type == DT_F32) rows_plain(b, DT_F32, p, row, k0, kc);
     if (w->type == DT_F16) rows_plain(b, DT_F16, p, row, k0, kc);
     if (w->type == DT_BF16) rows_plain(b, DT_BF16, p, row, k0, kc);
-    for (int k = 0; k < kc; k += 32) {
-        const char *blk = p + (size_t)((k0 + k) / 32) * dtype_block_bytes(w->type);
-        if (w->type == DT_Q8_0) rows_q8_0(b + k * GEMM_NR, blk, row);
-        if (w->type == DT_Q4_0) rows_q4(b + k * GEMM_NR, blk, row, false);
-        if (w->type == DT_Q4_1) rows_q4(b + k * GEMM_NR, blk, row, true);
-    }
+    if (w->type == DT_Q8_0) rows_blocks(b, DT_Q8_0, p, row, k0, kc);
+    if (w->type == DT_Q4_0) rows_blocks(b, DT_Q4_0, p, row, k0, kc);
+    if (w->type == DT_Q4_1) rows_blocks(b, DT_Q4_1, p, row, k0, kc);
 }
 
 INLINE void cols_plain(float *b, enum dtype t, const char *p, size_t row, int kc) {

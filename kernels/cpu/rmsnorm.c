@@ -47,14 +47,13 @@ static void rmsnorm_bwd_row_plain(float *dx, const float *dy, const float *x, co
 AVX2 static float rmsnorm_row_avx2(float *y, const float *x, const float *w, float eps, int C) {
     __m256 sum = _mm256_setzero_ps();
     for (int c = 0; c < C; c += 8) {
-        __m256 v = _mm256_maskload_ps(x + c, first_lanes(C - c));
+        __m256 v = load_n(x + c, C - c);
         sum = _mm256_fmadd_ps(v, v, sum);
     }
     float rs = 1 / sqrtf(sum8(sum) / (float)C + eps);
     __m256 r = _mm256_set1_ps(rs);
     for (int c = 0; c < C; c += 8) {
-        __m256i m = first_lanes(C - c);
-        _mm256_maskstore_ps(y + c, m, _mm256_mul_ps(_mm256_mul_ps(_mm256_maskload_ps(x + c, m), r), _mm256_maskload_ps(w + c, m)));
+        store_n(y + c, _mm256_mul_ps(_mm256_mul_ps(load_n(x + c, C - c), r), load_n(w + c, C - c)), C - c);
     }
     return rs;
 }
@@ -62,15 +61,13 @@ AVX2 static float rmsnorm_row_avx2(float *y, const float *x, const float *w, flo
 AVX2 static void rmsnorm_bwd_row_avx2(float *dx, const float *dy, const float *x, const float *w, float s, int C) {
     __m256 sum = _mm256_setzero_ps(), r = _mm256_set1_ps(s);
     for (int c = 0; c < C; c += 8) {
-        __m256i m = first_lanes(C - c);
-        sum = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_maskload_ps(w + c, m), _mm256_maskload_ps(dy + c, m)), _mm256_maskload_ps(x + c, m), sum);
+        sum = _mm256_fmadd_ps(_mm256_mul_ps(load_n(w + c, C - c), load_n(dy + c, C - c)), load_n(x + c, C - c), sum);
     }
     __m256 f = _mm256_set1_ps(s * s * sum8(sum) / (float)C);
     for (int c = 0; c < C; c += 8) {
-        __m256i m = first_lanes(C - c);
-        __m256 d = _mm256_mul_ps(_mm256_maskload_ps(w + c, m), _mm256_maskload_ps(dy + c, m));
-        d = _mm256_fnmadd_ps(_mm256_maskload_ps(x + c, m), f, d);
-        _mm256_maskstore_ps(dx + c, m, _mm256_fmadd_ps(r, d, _mm256_maskload_ps(dx + c, m)));
+        __m256 d = _mm256_mul_ps(load_n(w + c, C - c), load_n(dy + c, C - c));
+        d = _mm256_fnmadd_ps(load_n(x + c, C - c), f, d);
+        store_n(dx + c, _mm256_fmadd_ps(r, d, load_n(dx + c, C - c)), C - c);
     }
 }
 #endif

@@ -38,20 +38,18 @@ VINLINE __m256 sigmoid8(__m256 z) {
 
 AVX2 static void swiglu_avx2(float *y, const float *g, const float *u, int64_t n) {
     for (int64_t i = 0; i < n; i += 8) {
-        __m256i m = first_lanes(n - i);
-        __m256 z = _mm256_maskload_ps(g + i, m), v = _mm256_maskload_ps(u + i, m);
-        _mm256_maskstore_ps(y + i, m, _mm256_mul_ps(_mm256_mul_ps(z, sigmoid8(z)), v));
+        __m256 z = load_n(g + i, n - i), v = load_n(u + i, n - i);
+        store_n(y + i, _mm256_mul_ps(_mm256_mul_ps(z, sigmoid8(z)), v), n - i);
     }
 }
 
 AVX2 static void swiglu_bwd_avx2(float *dg, float *du, const float *dy, const float *g, const float *u, int64_t n) {
     __m256 one = _mm256_set1_ps(1);
     for (int64_t i = 0; i < n; i += 8) {
-        __m256i m = first_lanes(n - i);
-        __m256 z = _mm256_maskload_ps(g + i, m), v = _mm256_maskload_ps(u + i, m), d = _mm256_maskload_ps(dy + i, m), s = sigmoid8(z);
+        __m256 z = load_n(g + i, n - i), v = load_n(u + i, n - i), d = load_n(dy + i, n - i), s = sigmoid8(z);
         __m256 slope = _mm256_mul_ps(s, _mm256_fmadd_ps(z, _mm256_sub_ps(one, s), one));
-        _mm256_maskstore_ps(dg + i, m, _mm256_mul_ps(_mm256_mul_ps(d, v), slope));
-        _mm256_maskstore_ps(du + i, m, _mm256_mul_ps(d, _mm256_mul_ps(z, s)));
+        store_n(dg + i, _mm256_mul_ps(_mm256_mul_ps(d, v), slope), n - i);
+        store_n(du + i, _mm256_mul_ps(d, _mm256_mul_ps(z, s)), n - i);
     }
 }
 #endif

@@ -12,6 +12,15 @@ VINLINE __m256i first_lanes(int64_t n) {
     return _mm256_loadu_si256((const __m256i *)(ones + (n >= 8 ? 0 : 8 - n)));
 }
 
+/* The first n of 8 values, the others 0. Whole vectors avoid the masked instructions, which are slow (on Zen: stores). */
+VINLINE __m256 load_n(const float *p, int64_t n) { return n >= 8 ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, first_lanes(n)); }
+VINLINE void store_n(float *p, __m256 v, int64_t n) {
+    if (n >= 8)
+        _mm256_storeu_ps(p, v);
+    else
+        _mm256_maskstore_ps(p, first_lanes(n), v);
+}
+
 /* e^x, relative error below 1.2·2^-23 in the normal range; 0 below −104, infinity above 88.73, NaN for NaN.
    x = n·ln2 + r (ln2 in two parts), |r| <= ln2/2: Taylor to r^7 (remainder 2^-28), then 2^n as two factors, so that
    results next to overflow and denormal ones come out right. */
