@@ -25,11 +25,15 @@ for t in $tools; do
     ok "$t: the page lists exit statuses 0, 2 and 4" sh -c 'sed -n "/^.Sh EXIT STATUS/,/^.Sh EXAMPLES/p" "$0" >statuses; for c in 0 2 4; do grep -q "^.It $c" statuses || exit 1; done' "$page"
     if command -v mandoc >/dev/null; then
         is "$t: usage equals SYNOPSIS" "$(usage <help.txt)" "$(synopsis "$page")"
-        sed -n 's/^  \(-[a-zA-Z], \)\{0,1\}--\([a-z0-9-]*\).*/\2/p' help.txt | grep -vx -e help -e version >options
+        # "-o, --output FILE": either name will do
+        sed -n 's/^  \(-[a-zA-Z], \)\{0,1\}\(--[a-z0-9-]*\).*/\1\2/p' help.txt | tr -d ' ' | grep -vx -e --help -e --version >options
         missing=
-        while read -r o; do grep -Eq -- "^\.(It|Op|Oo|Fl)?.* -$o( |\$)|^\.Fl -$o( |\$)" "$page" || missing="$missing --$o"; done <options
+        while IFS=, read -r letter name; do
+            [ -n "$name" ] || name=$letter letter=--none
+            grep -Eq -- "Fl .*$(printf %s "$name" | cut -c2-)( |\$)|Fl $(printf %s "$letter" | cut -c2-)( |\$)" "$page" || missing="$missing $name"
+        done <options
         is "$t: the page has every option" "$missing" ''
-        ok "$t: the page is sound mdoc" sh -c 'mandoc -Tlint -Wwarning "$0" >lint 2>&1' "$page"
+        ok "$t: the page is sound mdoc" sh -c 'mandoc -Tlint -Werror "$0" >lint 2>&1' "$page"
     else
         skip "$t: usage equals SYNOPSIS" 'mandoc is not installed'
     fi
