@@ -22,7 +22,7 @@ is() { # is NAME GOT EXPECTED
 exits() { # exits NAME CODE STDERR_PATTERN COMMAND...: exact exit status, stderr matches the ERE; a crash never passes
     _name=$1 _code=$2 _pat=$3; shift 3; _n=$((_n + 1))
     "$@" >"$T/.out" 2>"$T/.err"; _rc=$?
-    if [ $_rc -eq "$_code" ] && grep -Eq -- "$_pat" "$T/.err"; then echo "ok $_n - $_name"; else
+    if [ $_rc -eq "$_code" ] && { [ -z "$_pat" ] || grep -Eq -- "$_pat" "$T/.err"; }; then echo "ok $_n - $_name"; else
         _bad=1; echo "not ok $_n - $_name"; echo "# exit $_rc, expected $_code; stderr wanted: $_pat"; sed 's/^/# err: /' "$T/.err" | head -20
     fi
 }
