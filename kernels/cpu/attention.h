@@ -34,8 +34,14 @@ struct attention_math { /* per machine */
     weigh_fn *weigh;
 };
 struct attention_math attention_math(const struct kctx *k);
-/* c(rows,n16) (+)= alpha·a·b over all tiles; b: n/16 panels of kc × 16 one after another; ldc >= n rounded up to 16 */
-void attention_product(const struct attention_math *m, int rows, int n, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, float *c, int64_t ldc, float alpha, bool add);
+/* The three products, which leave out what causality makes 0. Row i of the block sees keys 0..i+diag of its keys; b is
+   panels of 16 columns, one after another; results have whole panels (columns rounded up to 16).
+   scores: s(rows,KEYS) = scale·a(rows,D)·kt(D,n), undefined where a row does not see the key
+   values: c(rows,D) (+)= p(rows,KEYS)·b(n,D), p 0 where not seen
+   keys:   c(n,D) (+)= p(rows,KEYS)ᵀ·b(rows,D) */
+void attention_scores(const struct attention_math *m, int rows, int n, int D, const float *a, int64_t a_row, const float *kt, float *s, float scale, int diag);
+void attention_values(const struct attention_math *m, int rows, int D, int n, const float *p, const float *b, float *c, int64_t ldc, bool add, int diag);
+void attention_keys(const struct attention_math *m, int n, int D, int rows, const float *p, const float *b, float *c, int64_t ldc, bool add, int diag);
 /* Panels of `n` columns: of the transpose of rows n0.. (columns col..col+kc), or of rows k0..k0+kc (columns col..col+n) */
 void attention_pack_t(const struct attention_math *m, float *b, const float *x, int64_t pitch, int64_t col, int kc, int n);
 void attention_pack(const struct attention_math *m, float *b, const float *x, int64_t pitch, int64_t col, int kc, int n);

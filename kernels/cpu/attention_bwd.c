@@ -25,9 +25,9 @@ _Static_assert(sizeof(struct work) <= CPU_LOCAL_BYTES, "attention scratch");
 /* Query rows i0..i0+rows of one head (their first value at q[at]) against the n keys from j0 on */
 static void block(const struct bwd *b, struct work *w, int64_t row, int head, int i0, int rows, int j0, int n, bool first) {
     int64_t pitch = (int64_t)b->H * b->D, at = row * pitch + (int64_t)head * b->D;
-    int D = b->D;
-    attention_product(&b->m, rows, n, D, b->q + at, pitch, 1, w->kt, w->p, KEYS, b->scale, false);
-    attention_product(&b->m, rows, n, D, b->dout + at, pitch, 1, w->vt, w->ds, KEYS, 1, false);
+    int D = b->D, diag = i0 - j0;
+    attention_scores(&b->m, rows, n, D, b->q + at, pitch, w->kt, w->p, b->scale, diag);
+    attention_scores(&b->m, rows, n, D, b->dout + at, pitch, w->vt, w->ds, 1, diag);
     for (int r = 0; r < rows; r++) {
         int seen = i0 + r - j0 + 1;
         float delta = b->m.dot(b->dout + at + r * pitch, b->o + at + r * pitch, D);
@@ -35,9 +35,9 @@ static void block(const struct bwd *b, struct work *w, int64_t row, int head, in
     }
     attention_pack(&b->m, w->q, b->q + row * pitch, pitch, (int64_t)head * D, rows, D);
     attention_pack(&b->m, w->dout, b->dout + row * pitch, pitch, (int64_t)head * D, rows, D);
-    attention_product(&b->m, n, D, rows, w->p, 1, KEYS, w->dout, w->dv, b->pad, 1, !first);
-    attention_product(&b->m, n, D, rows, w->ds, 1, KEYS, w->q, w->dk, b->pad, 1, !first);
-    attention_product(&b->m, rows, D, n, w->ds, KEYS, 1, w->k, w->dq, b->pad, 1, false);
+    attention_keys(&b->m, n, D, rows, w->p, w->dout, w->dv, b->pad, !first, diag);
+    attention_keys(&b->m, n, D, rows, w->ds, w->q, w->dk, b->pad, !first, diag);
+    attention_values(&b->m, rows, D, n, w->ds, w->k, w->dq, b->pad, false, diag);
     for (int r = 0; r < rows; r++)
         for (int d = 0; d < D; d++) b->dq[at + r * pitch + d] = (j0 ? b->dq[at + r * pitch + d] : 0) + w->dq[r * b->pad + d];
 }

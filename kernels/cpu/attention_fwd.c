@@ -25,13 +25,13 @@ _Static_assert(sizeof(struct work) <= CPU_LOCAL_BYTES, "attention scratch");
 /* Rows r0..rows of the block (the first at row i0 of its sequence) against the n keys from j0 on, for one head */
 static void block(const struct fwd *f, struct work *w, int h, const float *q, int i0, int r0, int rows, int j0, int n) {
     int pad = (f->D + 15) & ~15;
-    attention_product(&f->m, rows - r0, n, f->D, q + (int64_t)r0 * f->H * f->D, (int64_t)f->H * f->D, 1, w->kt, w->s, KEYS, f->scale, false);
+    attention_scores(&f->m, rows - r0, n, f->D, q + (int64_t)r0 * f->H * f->D, (int64_t)f->H * f->D, w->kt, w->s, f->scale, i0 + r0 - j0);
     for (int r = r0; r < rows; r++) {
         int seen = i0 + r - j0 + 1;
         float old = f->m.softmax(w->s + (r - r0) * KEYS, seen < n ? seen : n, &w->r[h][r]);
         if (j0) f->m.scale(w->o[h] + r * pad, old, pad);
     }
-    attention_product(&f->m, rows - r0, f->D, n, w->s, KEYS, 1, w->v, w->o[h] + r0 * pad, pad, 1, j0 > 0);
+    attention_values(&f->m, rows - r0, f->D, n, w->s, w->v, w->o[h] + r0 * pad, pad, j0 > 0, i0 + r0 - j0);
 }
 
 static void finish(const struct fwd *f, const struct work *w, int h, int64_t row, int head, int rows) {

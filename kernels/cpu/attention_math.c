@@ -44,11 +44,11 @@ static void weigh_plain(float *acc, float f, const float *p, const float *v, int
 AVX2 static float softmax_avx2(float *s, int n, struct softmax_row *r) {
     __m256 low = _mm256_set1_ps(-INFINITY), top = _mm256_set1_ps(r->max), sum = _mm256_setzero_ps();
     for (int j = 0; j < n; j += 8) top = _mm256_max_ps(_mm256_blendv_ps(low, _mm256_loadu_ps(s + j), _mm256_castsi256_ps(first_lanes(n - j))), top);
-    float max = max8(top), f = _mm256_cvtss_f32(exp8(_mm256_set1_ps(r->max - max)));
+    float max = max8(top), f = _mm256_cvtss_f32(exp8_neg(_mm256_set1_ps(r->max - max)));
     top = _mm256_set1_ps(max);
     int j = 0;
     for (; j < n; j += 8) {
-        __m256 e = _mm256_and_ps(exp8(_mm256_sub_ps(_mm256_loadu_ps(s + j), top)), _mm256_castsi256_ps(first_lanes(n - j)));
+        __m256 e = _mm256_and_ps(exp8_neg(_mm256_sub_ps(_mm256_loadu_ps(s + j), top)), _mm256_castsi256_ps(first_lanes(n - j)));
         _mm256_storeu_ps(s + j, e);
         sum = _mm256_add_ps(sum, e);
     }
@@ -69,7 +69,7 @@ AVX2 static void grad_avx2(float *p, float *ds, int n, float lse, float delta, f
     int j = 0;
     for (; j < n; j += 8) {
         __m256 m = _mm256_castsi256_ps(first_lanes(n - j));
-        __m256 e = _mm256_and_ps(exp8(_mm256_sub_ps(_mm256_loadu_ps(p + j), l)), m);
+        __m256 e = _mm256_and_ps(exp8_neg(_mm256_sub_ps(_mm256_loadu_ps(p + j), l)), m);
         _mm256_storeu_ps(p + j, e);
         _mm256_storeu_ps(ds + j, _mm256_and_ps(_mm256_mul_ps(_mm256_mul_ps(e, _mm256_sub_ps(_mm256_loadu_ps(ds + j), d)), f), m));
     }
@@ -121,9 +121,30 @@ struct attention_math attention_math(const struct kctx *k) {
     return (struct attention_math){gemm_pack_plain, gemm_tile_plain, softmax_plain, scale_plain, grad_plain, dot_plain, weigh_plain};
 }
 
-void attention_product(const struct attention_math *m, int rows, int n, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, float *c, int64_t ldc, float alpha, bool add) {
-    for (int j = 0; j < n; j += GEMM_NR, b += kc * GEMM_NR)
-        for (int i = 0; i < rows; i += GEMM_MR) m->tile(rows - i < GEMM_MR ? rows - i : GEMM_MR, kc, a + i * a_row, a_row, a_col, b, add ? c + i * ldc + j : NULL, ldc, c + i * ldc + j, ldc, alpha);
+static int tile_rows(int left) { return left < GEMM_MR ? left : GEMM_MR; }
+
+void attention_scores(const struct attention_math *m, int rows, int n, int D, const float *a, int64_t a_row, const float *kt, float *s, float scale, int diag) {
+    for (int j = 0; j < n; j += GEMM_NR, kt += D * GEMM_NR)
+        for (int i = j > diag ? (j - diag) / GEMM_MR * GEMM_MR : 0; i < rows; i += GEMM_MR) m->tile(tile_rows(rows - i), D, a + i * a_row, a_row, 1, kt, NULL, 0, s + i * KEYS + j, KEYS, scale);
+}
+
+void attention_values(const struct attention_math *m, int rows, int D, int n, const float *p, const float *b, float *c, int64_t ldc, bool add, int diag) {
+    for (int d = 0; d < D; d += GEMM_NR, b += n * GEMM_NR)
+        for (int i = 0; i < rows; i += GEMM_MR) {
+            int mr = tile_rows(rows - i), seen = i + mr + diag;
+            float *out = c + i * ldc + d;
+            m->tile(mr, seen < n ? seen : n, p + i * KEYS, KEYS, 1, b, add ? out : NULL, ldc, out, ldc, 1);
+        }
+}
+
+void attention_keys(const struct attention_math *m, int n, int D, int rows, const float *p, const float *b, float *c, int64_t ldc, bool add, int diag) {
+    for (int d = 0; d < D; d += GEMM_NR, b += rows * GEMM_NR)
+        for (int j = 0; j < n; j += GEMM_MR) {
+            int r0 = j > diag ? j - diag : 0;
+            float *out = c + j * ldc + d;
+            if (r0 > rows) r0 = rows;
+            m->tile(tile_rows(n - j), rows - r0, p + r0 * KEYS + j, 1, KEYS, b + r0 * GEMM_NR, add ? out : NULL, ldc, out, ldc, 1);
+        }
 }
 
 void attention_pack_t(const struct attention_math *m, float *b, const float *x, int64_t pitch, int64_t col, int kc, int n) {

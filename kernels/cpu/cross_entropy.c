@@ -43,7 +43,7 @@ AVX2 static double exp_sum_avx2(float *z, float max, bool grad, int V) {
         int end = V - b < CE_BLOCK ? V : b + CE_BLOCK;
         for (int v = b; v < end; v += 8) {
             int left = end - v;
-            __m256 e = _mm256_and_ps(exp8(_mm256_sub_ps(load_n(z + v, left), top)), _mm256_castsi256_ps(first_lanes(left)));
+            __m256 e = _mm256_and_ps(exp8_neg(_mm256_sub_ps(load_n(z + v, left), top)), _mm256_castsi256_ps(first_lanes(left)));
             sum = _mm256_add_ps(sum, e);
             if (grad) store_n(z + v, e, left);
         }
@@ -59,8 +59,8 @@ AVX2 static float row_avx2(float *z, int target, float scale, bool grad, int V) 
     for (; v + 8 <= V; v += 8) top = _mm256_max_ps(_mm256_loadu_ps(z + v), top);
     for (max = max8(top); v < V; v++) max = z[v] > max ? z[v] : max;
     double sum = exp_sum_avx2(z, max, grad, V);
-    float f = (float)(scale / sum);
-    for (v = 0; grad && v < V; v++) z[v] *= f;
+    __m256 f = _mm256_set1_ps((float)(scale / sum));
+    for (v = 0; grad && v < V; v += 8) store_n(z + v, _mm256_mul_ps(load_n(z + v, V - v), f), V - v);
     if (grad) z[target] -= scale;
     return (float)(max - (double)at + log(sum));
 }

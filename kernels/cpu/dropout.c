@@ -34,47 +34,50 @@ static void row_plain(float *y, const float *x, const struct row *r, int C) {
 }
 
 #if CPU_X86
-/* High and low halves of the eight products m·c */
-VINLINE void mul_hi_lo(__m256i c, __m256i m, __m256i *hi, __m256i *lo) {
-    __m256i even = _mm256_mul_epu32(c, m), odd = _mm256_mul_epu32(_mm256_srli_epi64(c, 32), m);
-    *hi = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
-    *lo = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+/* Four counters in the low halves of 64-bit lanes (what the high halves hold does not matter: multiplication reads the low
+   ones only), so that a round is two products, two shifts and four exclusive-ors. */
+struct four { __m256i c[4]; };
+
+VINLINE void start(struct four *f, uint32_t c, const struct row *r) {
+    f->c[0] = _mm256_add_epi64(_mm256_set1_epi64x(c), _mm256_setr_epi64x(0, 2, 1, 3)); /* the order in which finish takes them apart */
+    f->c[1] = _mm256_set1_epi64x(r->pos);
+    f->c[2] = _mm256_set1_epi64x(r->seq);
+    f->c[3] = _mm256_set1_epi64x(r->step);
 }
 
-/* Eight counters at once: u[l] has word l of counters c, c + 1, … c + 7 */
-VINLINE void philox8(__m256i u[4], uint32_t c, const struct row *r) {
-    __m256i m0 = _mm256_set1_epi32((int)PHILOX_M0), m1 = _mm256_set1_epi32((int)PHILOX_M1), h0, l0, h1, l1;
-    uint32_t k0 = r->key[0], k1 = r->key[1];
-    u[0] = _mm256_add_epi32(_mm256_set1_epi32((int)c), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    u[1] = _mm256_set1_epi32((int)r->pos);
-    u[2] = _mm256_set1_epi32((int)r->seq);
-    u[3] = _mm256_set1_epi32((int)r->step);
-    for (int i = 0; i < 10; i++, k0 += PHILOX_W0, k1 += PHILOX_W1) {
-        mul_hi_lo(u[0], m0, &h0, &l0);
-        mul_hi_lo(u[2], m1, &h1, &l1);
-        u[0] = _mm256_xor_si256(_mm256_xor_si256(h1, u[1]), _mm256_set1_epi32((int)k0));
-        u[2] = _mm256_xor_si256(_mm256_xor_si256(h0, u[3]), _mm256_set1_epi32((int)k1));
-        u[1] = l1;
-        u[3] = l0;
-    }
+VINLINE void turn(struct four *f, __m256i k0, __m256i k1) {
+    __m256i a = _mm256_mul_epu32(f->c[0], _mm256_set1_epi64x(PHILOX_M0)), b = _mm256_mul_epu32(f->c[2], _mm256_set1_epi64x(PHILOX_M1));
+    f->c[0] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(b, 32), f->c[1]), k0);
+    f->c[2] = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(a, 32), f->c[3]), k1);
+    f->c[1] = b;
+    f->c[3] = a;
 }
 
-/* From words of eight counters to 32 columns in order */
-VINLINE void to_columns(__m256i u[4]) {
-    __m256i a = _mm256_unpacklo_epi32(u[0], u[1]), b = _mm256_unpackhi_epi32(u[0], u[1]), c = _mm256_unpacklo_epi32(u[2], u[3]), d = _mm256_unpackhi_epi32(u[2], u[3]);
-    __m256i e = _mm256_unpacklo_epi64(a, c), f = _mm256_unpackhi_epi64(a, c), g = _mm256_unpacklo_epi64(b, d), h = _mm256_unpackhi_epi64(b, d);
-    u[0] = _mm256_permute2x128_si256(e, f, 0x20);
-    u[1] = _mm256_permute2x128_si256(g, h, 0x20);
-    u[2] = _mm256_permute2x128_si256(e, f, 0x31);
-    u[3] = _mm256_permute2x128_si256(g, h, 0x31);
+/* u: the words for columns 0..7 and 8..15 */
+VINLINE void finish(const struct four *f, __m256i u[2]) {
+    __m256i x = _mm256_blend_epi32(f->c[0], _mm256_slli_epi64(f->c[1], 32), 0xaa), y = _mm256_blend_epi32(f->c[2], _mm256_slli_epi64(f->c[3], 32), 0xaa);
+    u[0] = _mm256_unpacklo_epi64(x, y);
+    u[1] = _mm256_unpackhi_epi64(x, y);
 }
 
 AVX2 static void row_avx2(float *y, const float *x, const struct row *r, int C) {
     __m256 scale = _mm256_set1_ps(r->scale), beta = _mm256_set1_ps(r->beta);
-    __m256i limit = _mm256_set1_epi32((int)r->limit), u[4];
+    __m256i limit = _mm256_set1_epi32((int)r->limit), u[4], k0[10], k1[10];
+    for (uint32_t i = 0; i < 10; i++) {
+        k0[i] = _mm256_set1_epi64x(r->key[0] + i * PHILOX_W0);
+        k1[i] = _mm256_set1_epi64x(r->key[1] + i * PHILOX_W1);
+    }
     for (int c = 0; c < C; c += 32) {
-        philox8(u, (uint32_t)c / 4, r);
-        to_columns(u);
+        struct four a, b;
+        start(&a, (uint32_t)c / 4, r);
+        start(&b, (uint32_t)c / 4 + 4, r);
+#pragma GCC unroll 10
+        for (int i = 0; i < 10; i++) {
+            turn(&a, k0[i], k1[i]);
+            turn(&b, k0[i], k1[i]);
+        }
+        finish(&a, u);
+        finish(&b, u + 2);
         for (int l = 0; l < 4 && c + 8 * l < C; l++) {
             float *p = y + c + 8 * l;
             __m256i keep = _mm256_cmpeq_epi32(_mm256_max_epu32(u[l], limit), u[l]); /* u >= limit */
