@@ -57,6 +57,9 @@ setup: deps
 	@$(MAKE) --no-print-directory all model nyt-data
 demo: setup
 	@$(MAKE) --no-print-directory run P=pipelines/demo
+	@echo; cat pipelines/demo/scores.txt
+	@echo; echo "All of it is in pipelines/demo: the adapter in adapter/ (PEFT's format), every answer in tuned-answers.jsonl and"
+	@echo "base-answers.jsonl, the table in scores.txt, the loss curve and confusion matrices in pictures/*.svg."
 
 # ---- tests ----
 # SLOW: tests on the real model; left out by the sanitizer targets. SUITES=DIR: JSONTestSuite, csv-spectrum, … fetched by hand.
