@@ -4,6 +4,7 @@
 #include "common/io/opt.h"
 #include "common/text/chat.h"
 #include "common/train/estimate.h"
+#include "common/train/metrics.h"
 #include "common/train/trainer.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -74,6 +75,7 @@ static void parse(struct opts *o, int argc, char **argv) {
     if (!o->model) die_usage("--model M is missing");
     if (o->resume && o->overwrite) die_usage("--resume and --overwrite contradict each other");
     o->file = n ? argv[0] : "-";
+    if (o->eval && !strcmp(o->eval, "-") && !strcmp(o->file, "-")) die_usage("standard input (-) is named twice: at most one input may be -");
 }
 
 /* ---- settings ---- */
@@ -259,7 +261,8 @@ static void train(struct settings *s, const struct model *m, const struct chat *
     put_adapter(a, m, chat, dir);
     lora_free(a);
     if (o->quiet) return;
-    note("%lld steps over %lld rows, last loss %.4f, %.0f tokens/s", (long long)r.steps, (long long)rows->n, r.loss, r.seconds > 0 ? (double)r.tokens / r.seconds : 0);
+    note("%lld steps over %lld rows, last loss %.4f, %.0f tokens/s, peak memory %.0f MiB", (long long)r.steps, (long long)rows->n, r.loss,
+        r.seconds > 0 ? (double)r.tokens / r.seconds : 0, (double)memory_peak() / 1048576.0);
     if (eval) note("%s adapter of step %lld, evaluation loss %.4f", r.early ? "stopped early;" : "kept the", (long long)r.kept, r.eval_loss);
     note("adapter in %s", dir);
 }

@@ -1,0 +1,128 @@
+/* Twenty steps of training against transformers + PEFT in f32 (tests/oracle/train_tiny.py) from the same initial adapter:
+   a tiny model, and SmolLM2-135M where it is fetched; with clipping active, and with the same dropout masks in both.
+   Bounds: loss 1e-5, gradient norm 1e-4, relative (issue "The spine"; PEFT's own f32 differs from f64 by 2e-7 and 1e-6). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "common/io/io.h"
+#include "common/io/jsonl.h"
+#include "common/train/trainer.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stop;
+static void say(const char *text) { printf("# %s\n", text); }
+
+struct kit { /* a model with its rows */
+    struct dev *d;
+    struct model *m;
+    struct rows rows;
+};
+
+static void open_kit(struct kit *k, const char *model) {
+    struct err e = ERR_INIT;
+    const char *why;
+    assert_int_equal(dev_open(&k->d, "cpu", 2, &why), K_OK);
+    k->m = model_open(model, k->d, BASE_KEEP, &e);
+    if (!k->m) fail_msg("%s", e.msg);
+    struct row_rules u = {.tok = k->m->tok, .bos = -1, .end = k->m->cfg.eos[0], .vocab = k->m->cfg.V, .max_length = k->m->cfg.context};
+    if (rows_read(&k->rows, "tests/data/train/rows.jsonl", &u, &e) < 0) fail_msg("%s", e.msg);
+}
+
+static void close_kit(struct kit *k) {
+    rows_release(&k->rows);
+    model_close(k->m);
+    k->d->close(k->d);
+}
+
+/* Every step's line of metrics.jsonl against the golden lists. */
+static void compare(const char *dir, const struct json *golden) {
+    char *path = io_join(dir, "metrics.jsonl");
+    struct err e = ERR_INIT;
+    struct jsonl *in = jsonl_open(path, &e);
+    assert_non_null(in);
+    const struct json *loss = json_get(golden, "loss")->first, *norm = json_get(golden, "grad_norm")->first;
+    double worst[2] = {0, 0};
+    struct record *rec;
+    int rc, n = 0;
+    for (; (rc = jsonl_next(in, &rec, &e)) > 0; record_free(rec), loss = loss->next, norm = norm->next, n++) {
+        assert_non_null(loss);
+        double a = fabs(record_get(rec, "loss")->number / loss->number - 1), b = fabs(record_get(rec, "grad_norm")->number / norm->number - 1);
+        if (!(a <= 1e-5)) fail_msg("step %d: loss %.9g, expected %.9g", n + 1, record_get(rec, "loss")->number, loss->number);
+        if (!(b <= 1e-4)) fail_msg("step %d: gradient norm %.9g, expected %.9g", n + 1, record_get(rec, "grad_norm")->number, norm->number);
+        worst[0] = a > worst[0] ? a : worst[0];
+        worst[1] = b > worst[1] ? b : worst[1];
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(n, 20);
+    printf("# largest difference: loss %.1e, gradient norm %.1e\n", worst[0], worst[1]);
+    jsonl_close(in);
+    free(path);
+}
+
+static void train(const struct kit *k, int r, double dropout, int batch, double lr, const struct json *golden) {
+    char text[400], dir[] = "/tmp/coador-peft-XXXXXX";
+    struct settings s;
+    struct err e = ERR_INIT;
+    struct lora_config c = {.r = r, .alpha = 4 * r, .dropout = dropout};
+    struct train_result result;
+    assert_non_null(golden);
+    snprintf(text, sizeof text, "r: %d\nlora_alpha: %d\nlora_dropout: %g\ntarget_modules: all-linear\nper_device_train_batch_size: %d\nlearning_rate: %g\n"
+        "lr_scheduler_type: constant\nweight_decay: 0.01\nmax_grad_norm: 0.3\nmax_steps: 20\nseed: 7\nlogging_steps: 1\ntrain_sampling_strategy: sequential\n",
+        r, 4 * r, dropout, batch, lr);
+    settings_init(&s);
+    if (settings_parse(&s, text, strlen(text), "settings", &e) < 0 || settings_targets(&s, k->m->cfg.L, c.sites, &e) < 0) fail_msg("%s", e.msg);
+    struct lora *a = lora_new(k->m, &c, 7, &e);
+    assert_non_null(a);
+    assert_non_null(mkdtemp(dir));
+    struct train_job j = {.settings = &s, .m = k->m, .a = a, .rows = &k->rows, .dir = dir, .tokens_per_pass = 256, .base_dtype = "keep", .base_name = "test", .stop = &stop, .say = say};
+    if (train_run(&j, &result, &e) < 0) fail_msg("%s", e.msg);
+    compare(dir, golden);
+    assert_int_equal(io_remove_tree(dir, &e), 0);
+    lora_free(a);
+    settings_release(&s);
+}
+
+static void test_tiny(void **state) {
+    struct kit k;
+    struct err e = ERR_INIT;
+    struct json_doc *golden = json_read_file("tests/data/train/peft.json", &e);
+    assert_non_null(golden);
+    open_kit(&k, "tests/data/train/tiny");
+    train(&k, 4, 0, 4, 4e-3, json_get(json_root(golden), "r4-dropout0"));
+    train(&k, 4, 0.1, 4, 4e-3, json_get(json_root(golden), "r4-dropout0.1"));
+    train(&k, 16, 0, 4, 4e-3, json_get(json_root(golden), "r16-dropout0"));
+    train(&k, 16, 0.1, 4, 4e-3, json_get(json_root(golden), "r16-dropout0.1"));
+    close_kit(&k);
+    json_doc_free(golden);
+}
+
+static void test_smollm2(void **state) {
+    struct kit k;
+    struct err e = ERR_INIT;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/SmolLM2-135M-Instruct.Q4_1.gguf", getenv("FETCHED") ? getenv("FETCHED") : ".fetched");
+    if (!io_exists(path)) {
+        printf("# no %s\n", path);
+        skip();
+    }
+    struct json_doc *golden = json_read_file("tests/data/train/peft-smollm2.json", &e);
+    assert_non_null(golden);
+    open_kit(&k, path);
+    train(&k, 4, 0, 2, 4e-4, json_get(json_root(golden), "r4-dropout0"));
+    train(&k, 16, 0, 2, 4e-4, json_get(json_root(golden), "r16-dropout0"));
+    train(&k, 16, 0.1, 2, 4e-4, json_get(json_root(golden), "r16-dropout0.1"));
+    close_kit(&k);
+    json_doc_free(golden);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiny), cmocka_unit_test(test_smollm2)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
