@@ -1,5 +1,6 @@
-/* Twenty steps of training against transformers + PEFT in f32 (tests/oracle/train_tiny.py) from the same initial adapter:
-   a tiny model, and SmolLM2-135M where it is fetched; with clipping active, and with the same dropout masks in both.
+/* Twenty steps of the whole training loop on a tiny model against transformers + PEFT in f32 (tests/oracle/train_tiny.py)
+   from the same initial adapter, with clipping active, and with the same dropout masks in both. The real model's forward
+   and backward are compared in test_llama.c.
    Bounds: loss 1e-5, gradient norm 1e-4, relative (issue "The spine"; PEFT's own f32 differs from f64 by 2e-7 and 1e-6). */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +29,7 @@ struct kit { /* a model with its rows */
 static void open_kit(struct kit *k, const char *model) {
     struct err e = ERR_INIT;
     const char *why;
-    assert_int_equal(dev_open(&k->d, "cpu", 2, &why), K_OK);
+    assert_int_equal(dev_open(&k->d, "cpu", 1, &why), K_OK);
     k->m = model_open(model, k->d, BASE_KEEP, &e);
     if (!k->m) fail_msg("%s", e.msg);
     struct row_rules u = {.tok = k->m->tok, .bos = -1, .end = k->m->cfg.eos[0], .vocab = k->m->cfg.V, .max_length = k->m->cfg.context};
@@ -103,26 +104,7 @@ static void test_tiny(void **state) {
     json_doc_free(golden);
 }
 
-static void test_smollm2(void **state) {
-    struct kit k;
-    struct err e = ERR_INIT;
-    char path[4096];
-    snprintf(path, sizeof path, "%s/SmolLM2-135M-Instruct.Q4_1.gguf", getenv("FETCHED") ? getenv("FETCHED") : ".fetched");
-    if (!io_exists(path)) {
-        printf("# no %s\n", path);
-        skip();
-    }
-    struct json_doc *golden = json_read_file("tests/data/train/peft-smollm2.json", &e);
-    assert_non_null(golden);
-    open_kit(&k, path);
-    train(&k, 4, 0, 2, 4e-4, json_get(json_root(golden), "r4-dropout0"));
-    train(&k, 16, 0, 2, 4e-4, json_get(json_root(golden), "r16-dropout0"));
-    train(&k, 16, 0.1, 2, 4e-4, json_get(json_root(golden), "r16-dropout0.1"));
-    close_kit(&k);
-    json_doc_free(golden);
-}
-
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiny), cmocka_unit_test(test_smollm2)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tiny)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 # lora-train: what is wrong is named, the exit status says what kind, and nothing is lost.
 . "${SRC:-.}/tests/lib.sh"
+export OMP_NUM_THREADS=1 # the model is tiny
 D=$SRC/tests/data/train
 lt="$coador lora-train --model $D/tiny"
 run="$lt --targets all-linear --rank 2 --batch 4 --max-steps 2 -q"
