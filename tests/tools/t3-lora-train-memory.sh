@@ -1,0 +1,21 @@
+# lora-train --estimate: within 10 % of the peak that a training really had, with passes that are full.
+. "${SRC:-.}/tests/lib.sh"
+M=$FETCHED/SmolLM2-135M-Instruct.Q4_1.gguf
+[ -e "$M" ] || skip_all "no $M"
+echo "${SANITIZE:-}" | grep -q address && skip_all "sanitizers have memory of their own"
+awk 'BEGIN { for (r = 0; r < 2; r++) { s = "300"; for (i = 1; i < 129; i++) s = s "," 300 + (i * 37 + r) % 20000; print "{\"input_ids\":[" s "],\"labels\":[" s "]}" } }' >rows.jsonl
+within() { # within NAME OPTION...: VmHWM of one step, its checkpoint included
+    name=$1; shift
+    set -- --model "$M" --targets all-linear --batch 2 --max-steps 1 --set save_steps=1 --tokens-per-pass 256 "$@"
+    says=$("$coador" lora-train "$@" --estimate | awk '/^peak/ { print $2 }')
+    "$coador" lora-train "$@" --overwrite -o out rows.jsonl 2>err
+    was=$(sed -n 's/.*peak memory \([0-9]*\) MiB/\1/p' err)
+    echo "# $name: estimated $says MiB, was $was MiB"
+    ok "$name" awk -v a="$says" -v b="$was" 'BEGIN { exit !(a > 0 && b > 0 && a / b > 0.9 && a / b < 1.1) }'
+}
+within "packed base, rank 16, dropout" --rank 16 --dropout 0.1
+within "rank 4 on two targets" --rank 4 --targets '[q_proj, v_proj]'
+within "base as bf16" --rank 16 --base-dtype bf16
+is "the parts are named" "$("$coador" lora-train --model "$M" --estimate | sed 's/  .*//' | tr '\n' ';')" \
+    "weights;adapter, gradients, moments;activations;logits;saving;program and tokenizer;peak;"
+done_testing
