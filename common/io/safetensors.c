@@ -12,10 +12,10 @@
 
 struct safetensors {
     struct map map;
-    char *name;
     struct json_doc *doc; /* names and metadata live in it */
     struct json *meta;
     struct tensor *t;     /* in data order */
+    uint64_t *begin;      /* where each starts in the data, and where the last ends */
     int n;
     struct strmap names;
 };
@@ -57,48 +57,57 @@ static int entry_shape(struct tensor *t, const struct json *v, struct err *e) {
     return 0;
 }
 
-static int entry_place(struct tensor *t, const struct json *v, const unsigned char *data, size_t n, struct err *e) {
+/* n: bytes of data there are, NO_LIMIT while they have not come. */
+#define NO_LIMIT UINT64_MAX
+static int entry_place(const struct tensor *t, uint64_t *at, const struct json *v, uint64_t n, struct err *e) {
     int64_t begin, end;
     if (!v || v->type != JSON_ARRAY || v->count != 2 || !json_int(v->first, &begin) || !json_int(v->first->next, &end))
         return err_set(e, RC_INPUT, "tensor %s has no data_offsets, expected two integers", t->name);
-    if (begin < 0 || end < begin || (uint64_t)end > n)
-        return err_set(e, RC_INPUT, "tensor %s has data_offsets %" PRId64 " to %" PRId64 ", expected a range within the %zu bytes of data", t->name,
+    if (begin < 0 || end < begin) return err_set(e, RC_INPUT, "tensor %s has data_offsets %" PRId64 " to %" PRId64 ", expected a range within the data", t->name, begin, end);
+    if ((uint64_t)end > n)
+        return err_set(e, RC_INPUT, "tensor %s has data_offsets %" PRId64 " to %" PRId64 ", expected a range within the %" PRIu64 " bytes of data", t->name,
                        begin, end, n);
     if ((uint64_t)(end - begin) != t->bytes)
         return err_set(e, RC_INPUT, "tensor %s has %" PRId64 " bytes of data, expected %zu for its dtype and shape", t->name, end - begin, t->bytes);
-    t->data = data + begin;
+    *at = (uint64_t)begin;
     return 0;
 }
 
-static int read_entry(struct tensor *t, const struct json *v, const unsigned char *data, size_t n, struct err *e) {
+struct entry { /* a tensor while the header is read */
+    struct tensor t;
+    uint64_t begin;
+};
+
+static int read_entry(struct entry *x, const struct json *v, uint64_t n, struct err *e) {
+    struct tensor *t = &x->t;
     *t = (struct tensor){.name = v->key};
     if (strlen(v->key) != v->key_len) return err_set(e, RC_INPUT, "tensor %s has a NUL in its name", t->name);
     if (v->type != JSON_OBJECT) return err_set(e, RC_INPUT, "tensor %s is not described by an object", t->name);
-    for (const struct json *x = v->first; x; x = x->next)
-        if (strcmp(x->key, "dtype") && strcmp(x->key, "shape") && strcmp(x->key, "data_offsets"))
-            return err_set(e, RC_INPUT, "tensor %s has the unknown key \"%s\"", t->name, x->key);
+    for (const struct json *k = v->first; k; k = k->next)
+        if (strcmp(k->key, "dtype") && strcmp(k->key, "shape") && strcmp(k->key, "data_offsets"))
+            return err_set(e, RC_INPUT, "tensor %s has the unknown key \"%s\"", t->name, k->key);
     return entry_dtype(t, json_get(v, "dtype"), e) < 0 || entry_shape(t, json_get(v, "shape"), e) < 0 ? -1
-           : entry_place(t, json_get(v, "data_offsets"), data, n, e);
+           : entry_place(t, &x->begin, json_get(v, "data_offsets"), n, e);
 }
 
 /* ---- the whole ---- */
 static int by_place(const void *a, const void *b) {
-    const struct tensor *x = a, *y = b;
-    if (x->data != y->data) return x->data < y->data ? -1 : 1;
-    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1; /* empty ones before what starts at the same byte */
-    return strcmp(x->name, y->name);
+    const struct entry *x = a, *y = b;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    if (x->t.bytes != y->t.bytes) return x->t.bytes < y->t.bytes ? -1 : 1; /* empty ones before what starts at the same byte */
+    return strcmp(x->t.name, y->t.name);
 }
 
-static int check_tiling(const struct safetensors *s, const unsigned char *data, size_t n, struct err *e) {
-    const unsigned char *at = data;
-    for (int i = 0; i < s->n; i++) {
-        const struct tensor *t = &s->t[i];
-        const unsigned char *p = t->data;
-        if (p < at) return err_set(e, RC_INPUT, "tensor %s starts at byte %zu of the data, inside tensor %s", t->name, (size_t)(p - data), s->t[i - 1].name);
-        if (p > at) return err_set(e, RC_INPUT, "tensor %s starts at byte %zu of the data, expected %zu: a hole", t->name, (size_t)(p - data), (size_t)(at - data));
-        at = p + t->bytes;
+static int check_tiling(const struct entry *x, int count, uint64_t n, struct err *e) {
+    uint64_t at = 0;
+    for (int i = 0; i < count; i++) {
+        const char *name = x[i].t.name;
+        if (x[i].begin < at)
+            return err_set(e, RC_INPUT, "tensor %s starts at byte %" PRIu64 " of the data, inside tensor %s", name, x[i].begin, x[i - 1].t.name);
+        if (x[i].begin > at) return err_set(e, RC_INPUT, "tensor %s starts at byte %" PRIu64 " of the data, expected %" PRIu64 ": a hole", name, x[i].begin, at);
+        at += x[i].t.bytes;
     }
-    if (at != data + n) return err_set(e, RC_INPUT, "%zu bytes behind the last tensor", (size_t)(data + n - at));
+    if (n != NO_LIMIT && at != n) return err_set(e, RC_INPUT, "%" PRIu64 " bytes behind the last tensor", n - at);
     return 0;
 }
 
@@ -111,42 +120,75 @@ static int read_meta(struct safetensors *s, struct json *v, struct err *e) {
     return 0;
 }
 
-static int read_entries(struct safetensors *s, const unsigned char *data, size_t n, struct err *e) {
-    struct json *root = json_root(s->doc);
-    s->t = xcalloc(root->count + 1, sizeof *s->t);
-    for (struct json *v = root->first; v; v = v->next) {
-        if (v->key_len == 12 && !memcmp(v->key, "__metadata__", 12)) {
-            if (read_meta(s, v, e) < 0) return -1;
-        } else if (read_entry(&s->t[s->n++], v, data, n, e) < 0) {
-            return -1;
-        }
+/* Keeps the sorted entries. */
+static void keep_entries(struct safetensors *s, const struct entry *x, int n) {
+    s->t = xcalloc((size_t)n + 1, sizeof *s->t);
+    s->begin = xcalloc((size_t)n + 1, sizeof *s->begin);
+    s->n = n;
+    for (int i = 0; i < n; i++) {
+        s->t[i] = x[i].t;
+        s->begin[i + 1] = s->begin[i] + x[i].t.bytes;
+        strmap_put(&s->names, s->t[i].name, strlen(s->t[i].name), i);
     }
-    qsort(s->t, (size_t)s->n, sizeof *s->t, by_place);
-    for (int i = 0; i < s->n; i++) strmap_put(&s->names, s->t[i].name, strlen(s->t[i].name), i);
-    return check_tiling(s, data, n, e);
+}
+
+static int read_entries(struct safetensors *s, uint64_t data_bytes, struct err *e) {
+    struct json *root = json_root(s->doc);
+    struct entry *x = xcalloc(root->count + 1, sizeof *x);
+    int n = 0, rc = 0;
+    for (struct json *v = root->first; !rc && v; v = v->next)
+        rc = v->key_len == 12 && !memcmp(v->key, "__metadata__", 12) ? read_meta(s, v, e) : read_entry(&x[n++], v, data_bytes, e);
+    if (!rc) {
+        qsort(x, (size_t)n, sizeof *x, by_place);
+        rc = check_tiling(x, n, data_bytes, e);
+    }
+    if (!rc) keep_entries(s, x, n);
+    free(x);
+    return rc;
+}
+
+static int read_header(struct safetensors *s, const unsigned char *p, size_t len, uint64_t data_bytes, struct err *e) {
+    if (!len || p[0] != '{') return err_set(e, RC_INPUT, "header does not start with '{': not a safetensors file");
+    s->doc = json_parse((const char *)p, len, e);
+    if (!s->doc) return err_prefix(e, "header: ");
+    return read_entries(s, data_bytes, e);
+}
+
+int safetensors_length(const unsigned char p[8], size_t *len, struct err *e) {
+    uint64_t n = 0;
+    for (int i = 8; i-- > 0;) n = n << 8 | p[i];
+    if (n > MAX_HEADER) return err_set(e, RC_INPUT, "header length %" PRIu64 ", expected at most %u: not a safetensors file", n, MAX_HEADER);
+    *len = (size_t)n;
+    return 0;
 }
 
 static int read_file(struct safetensors *s, const unsigned char *p, size_t n, struct err *e) {
-    uint64_t len = 0;
+    size_t len = 0;
     if (n < 8) return err_set(e, RC_INPUT, "%zu bytes, expected a header length of 8 bytes: not a safetensors file", n);
-    for (int i = 8; i-- > 0;) len = len << 8 | p[i];
-    if (len > MAX_HEADER) return err_set(e, RC_INPUT, "header length %" PRIu64 ", expected at most %u: not a safetensors file", len, MAX_HEADER);
-    if (len > n - 8) return err_set(e, RC_INPUT, "truncated: the header needs %" PRIu64 " bytes, the file has %zu left", len, n - 8);
-    if (!len || p[8] != '{') return err_set(e, RC_INPUT, "header does not start with '{': not a safetensors file");
-    s->doc = json_parse((const char *)p + 8, (size_t)len, e);
-    if (!s->doc) return err_prefix(e, "header: ");
-    return read_entries(s, p + 8 + len, n - 8 - (size_t)len, e);
+    if (safetensors_length(p, &len, e) < 0) return -1;
+    if (len > n - 8) return err_set(e, RC_INPUT, "truncated: the header needs %zu bytes, the file has %zu left", len, n - 8);
+    if (read_header(s, p + 8, len, n - 8 - len, e) < 0) return -1;
+    for (int i = 0; i < s->n; i++) s->t[i].data = p + 8 + len + s->begin[i];
+    return 0;
 }
 
 struct safetensors *safetensors_over(const void *p, size_t n, const char *name, struct err *e) {
     static const unsigned char none[1];
     struct safetensors *s = xcalloc(1, sizeof *s);
-    s->name = xstrdup(name);
     if (read_file(s, p ? p : none, n, e) == 0) return s;
     err_prefix(e, "%s: ", name);
     safetensors_close(s);
     return NULL;
 }
+
+struct safetensors *safetensors_of_header(const void *json, size_t len, struct err *e) {
+    struct safetensors *s = xcalloc(1, sizeof *s);
+    if (read_header(s, json, len, NO_LIMIT, e) == 0) return s;
+    safetensors_close(s);
+    return NULL;
+}
+
+uint64_t safetensors_begin(const struct safetensors *s, int i) { return s->begin[i]; }
 
 struct safetensors *safetensors_open(const char *path, struct err *e) {
     struct map m;
@@ -163,7 +205,7 @@ void safetensors_close(struct safetensors *s) {
     if (!s) return;
     if (s->doc) json_doc_free(s->doc);
     free(s->t);
-    free(s->name);
+    free(s->begin);
     strmap_release(&s->names);
     map_close(&s->map);
     free(s);
@@ -214,8 +256,8 @@ static void put_meta(struct buf *b, const char *const *meta) {
     buf_addc(b, '}');
 }
 
-/* Header length and header, padded with spaces so that the data starts at a multiple of 8. */
-static int put_header(struct buf *b, const struct tensor *t, int n, const char *const *meta, struct err *e) {
+/* The JSON, padded with spaces so that the data starts at a multiple of 8. */
+static int put_json(struct buf *b, const struct tensor *t, int n, const char *const *meta, struct err *e) {
     struct strmap names = STRMAP_INIT;
     uint64_t offset = 0;
     int rc = 0;
@@ -233,16 +275,24 @@ static int put_header(struct buf *b, const struct tensor *t, int n, const char *
     return rc;
 }
 
+int safetensors_put_header(struct buf *b, const struct tensor *t, int n, const char *const *meta, struct err *e) {
+    struct buf json = BUF_INIT;
+    int rc = put_json(&json, t, n, meta, e);
+    if (!rc) {
+        for (int i = 0; i < 8; i++) buf_addc(b, (char)(json.n >> 8 * i));
+        buf_add(b, json.p, json.n);
+    }
+    buf_release(&json);
+    return rc;
+}
+
 int safetensors_write(const char *path, const struct tensor *t, int n, const char *const *meta, struct err *e) {
     struct buf b = BUF_INIT;
     struct out o;
-    int rc = put_header(&b, t, n, meta, e);
+    int rc = safetensors_put_header(&b, t, n, meta, e);
     if (rc < 0) {
         err_prefix(e, "%s: ", path);
     } else if ((rc = out_open(&o, path, e)) == 0) {
-        unsigned char len[8];
-        for (int i = 0; i < 8; i++) len[i] = (unsigned char)(b.n >> 8 * i);
-        fwrite(len, 1, 8, o.f);
         fwrite(b.p, 1, b.n, o.f);
         for (int i = 0; i < n; i++) fwrite(t[i].data, 1, t[i].bytes, o.f);
         rc = out_commit(&o, e);

@@ -3,6 +3,7 @@
    differ from data_offsets, overlapping or holed buffers, overflow. */
 #ifndef COADOR_SAFETENSORS_H
 #define COADOR_SAFETENSORS_H
+#include "common/io/buf.h"
 #include "common/io/err.h"
 #include "common/io/tensor.h"
 
@@ -18,4 +19,14 @@ const char *safetensors_meta(const struct safetensors *s, const char *key); /* _
 
 /* Writes tensors (sorted by the caller as they shall lie) whole or not at all. meta: key, value, key, value, …, NULL. */
 int safetensors_write(const char *path, const struct tensor *t, int n, const char *const *meta, struct err *e);
+
+/* ---- header and data apart, for data that comes or goes in pieces (tstream.h) ---- */
+/* The first 8 bytes: length of the JSON behind them. */
+int safetensors_length(const unsigned char p[8], size_t *len, struct err *e);
+/* From the JSON alone: every tensor's data is NULL, what is said of the data's end is believed. Messages carry no name. */
+struct safetensors *safetensors_of_header(const void *json, size_t len, struct err *e);
+/* Where tensor i starts in the data, bytes; of count: where the last one ends. */
+uint64_t safetensors_begin(const struct safetensors *s, int i);
+/* Appends length and JSON of tensors that lie one after the other (their data is not looked at). */
+int safetensors_put_header(struct buf *b, const struct tensor *t, int n, const char *const *meta, struct err *e);
 #endif

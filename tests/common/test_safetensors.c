@@ -90,7 +90,7 @@ static void refuses_bad_files(void **state) {
         {"{" T("a", "F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]") "}", 4, "9 dimensions, expected at most 8"},
         {"{" T("a", "F32", "[2]", "[0,4]") "}", 4, "has 4 bytes of data, expected 8"},
         {"{" T("a", "F32", "[1]", "[0]") "}", 4, "has no data_offsets"},
-        {"{" T("a", "F32", "[1]", "[4,0]") "}", 4, "4 to 0, expected a range within the 4 bytes"},
+        {"{" T("a", "F32", "[1]", "[4,0]") "}", 4, "4 to 0, expected a range within the data"},
         {"{" T("a", "F32", "[1]", "[-4,0]") "}", 4, "expected a range"},
         {"{" T("a", "F32", "[1]", "[0,4]") "}", 3, "expected a range within the 3 bytes"},
         {"{" T("a", "F32", "[1]", "[4,8]") "}", 4, "expected a range within the 4 bytes"},
