@@ -46,21 +46,34 @@ AVX2 static double sumsq_avx2(const float *x, int64_t n) {
 }
 #endif
 
+struct sums {
+    double *part; /* of chunk 0 of x */
+    const float *x;
+    int64_t n;
+    bool avx2;
+};
+
+static void sum_chunks(void *arg, int64_t c, int64_t end, int thread) {
+    const struct sums *s = arg;
+    double (*f)(const float *, int64_t) = sumsq_plain;
+#if CPU_X86
+    if (s->avx2) f = sumsq_avx2;
+#endif
+    for (; c < end; c++) {
+        int64_t at = c * SUMSQ_CHUNK, left = s->n - at;
+        s->part[c] = f(s->x + at, left < SUMSQ_CHUNK ? left : SUMSQ_CHUNK);
+    }
+}
+
 /* Partial sums of fixed chunks, then their sum in order; as many chunks at a time as the scratch holds. */
 void sumsq_cpu(struct kctx *k, double *out, const float *x, int64_t n, int accumulate) {
-    double (*f)(const float *, int64_t) = sumsq_plain, sum = accumulate ? *out : 0, *part = (double *)k->shared;
-#if CPU_X86
-    if (k->avx2) f = sumsq_avx2;
-#endif
-    const int64_t most = (int64_t)(CPU_SHARED_BYTES / sizeof *part), chunks = (n + SUMSQ_CHUNK - 1) / SUMSQ_CHUNK;
-    for (int64_t c0 = 0; c0 < chunks; c0 += most) {
-        int64_t m = chunks - c0 < most ? chunks - c0 : most;
-#pragma omp parallel for num_threads(k->threads) if (m > 4)
-        for (int64_t c = 0; c < m; c++) {
-            int64_t at = (c0 + c) * SUMSQ_CHUNK;
-            part[c] = f(x + at, n - at < SUMSQ_CHUNK ? n - at : SUMSQ_CHUNK);
-        }
-        for (int64_t c = 0; c < m; c++) sum += part[c];
+    const int64_t most = (int64_t)(CPU_SHARED_BYTES / sizeof(double)) * SUMSQ_CHUNK;
+    double sum = accumulate ? *out : 0;
+    for (int64_t i = 0; i < n; i += most) {
+        struct sums s = {(double *)k->shared, x + i, n - i < most ? n - i : most, k->avx2};
+        int64_t chunks = (s.n + SUMSQ_CHUNK - 1) / SUMSQ_CHUNK;
+        pool_run(k->pool, chunks, 4, sum_chunks, &s);
+        for (int64_t c = 0; c < chunks; c++) sum += s.part[c];
     }
     *out = sum;
 }
@@ -92,16 +105,27 @@ AVX2 static void adamw_avx2(float *p, float *m, float *v, const float *g, int64_
 }
 #endif
 
-void adamw_cpu(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq) {
+struct job {
+    float *p, *m, *v;
+    const float *g;
+    struct update u;
+    bool avx2;
+};
+
+static void update(void *arg, int64_t i, int64_t end, int thread) {
+    const struct job *j = arg;
     void (*f)(float *, float *, float *, const float *, int64_t, const struct update *) = adamw_plain;
 #if CPU_X86
-    if (k->avx2) f = adamw_avx2;
+    if (j->avx2) f = adamw_avx2;
 #endif
+    f(j->p + i, j->m + i, j->v + i, j->g + i, end - i, &j->u);
+}
+
+void adamw_cpu(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq) {
     if (!isfinite(*norm_sq)) return;
     double clip = s->max_norm > 0 ? s->max_norm / (sqrt(*norm_sq) + 1e-6) : 1;
     struct update u = {
         .clip = (float)(clip > 1 ? 1 : clip), .decay = (float)(1 - s->lr * s->weight_decay), .c1 = (float)(1 - s->beta1), .b2 = (float)s->beta2, .c2 = (float)(1 - s->beta2),
         .rate = (float)(s->lr / (1 - pow(s->beta1, s->t))), .root2 = (float)sqrt(1 - pow(s->beta2, s->t)), .eps = (float)s->eps};
-#pragma omp parallel for num_threads(k->threads) if (n > CPU_SPAN)
-    for (int64_t i = 0; i < n; i += CPU_SPAN) f(p + i, m + i, v + i, g + i, n - i < CPU_SPAN ? n - i : CPU_SPAN, &u);
+    pool_run(k->pool, n, CPU_SPAN, update, &(struct job){p, m, v, g, u, k->avx2});
 }

@@ -3,7 +3,6 @@
    One task is one key/value head of one sequence: it alone writes its dk and dv, and the dq of its query heads, in a
    fixed order. */
 #include "kernels/cpu/attention.h"
-#include <omp.h>
 #include <string.h>
 
 struct bwd {
@@ -12,6 +11,8 @@ struct bwd {
     int H, G, D, pad; /* pad: D rounded up to whole panels */
     float scale;
     struct attention_math m;
+    const struct kctx *ctx;
+    const int32_t *cu;
 };
 
 struct work {
@@ -61,9 +62,16 @@ static void task(const struct bwd *b, struct work *w, int start, int T, int g) {
     }
 }
 
+static void tasks(void *arg, int64_t i, int64_t end, int thread) {
+    const struct bwd *b = arg;
+    for (; i < end; i++) {
+        const int32_t *cu = b->cu + i / b->G;
+        task(b, cpu_local(b->ctx, thread), cu[0], cu[1] - cu[0], (int)(i % b->G));
+    }
+}
+
 void attention_bwd_cpu(struct kctx *k, void *dq, void *dk, void *dv, const void *dout, const void *q, const void *key, const void *v, const void *o, const float *lse, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale) {
     if (!attention_fits(k, D)) return;
-    struct bwd b = {dq, dk, dv, dout, q, key, v, o, lse, H, G, D, (D + 15) & ~15, scale, attention_math(k)};
-#pragma omp parallel for schedule(dynamic) num_threads(k->threads)
-    for (int t = 0; t < S * G; t++) task(&b, cpu_local(k, omp_get_thread_num()), cu[t / G], cu[t / G + 1] - cu[t / G], t % G);
+    struct bwd b = {dq, dk, dv, dout, q, key, v, o, lse, H, G, D, (D + 15) & ~15, scale, attention_math(k), k, cu};
+    pool_run(k->pool, (int64_t)S * G, 1, tasks, &b);
 }

@@ -2,7 +2,6 @@
    its own sequence only. One task is one row under one key/value head. */
 #include "kernels/cpu/attention.h"
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 #define GROUP 16 /* query heads at once */
@@ -14,6 +13,7 @@ struct cached {
     int H, G, D;
     float scale;
     struct attention_math m;
+    const int32_t *seq, *pos;
 };
 
 /* o(heads,D) of query heads q(heads,D) over tokens 0..last of sequence s */
@@ -34,14 +34,18 @@ static void row(const struct cached *a, float *o, const float *q, int s, int las
         for (int d = 0; d < a->D; d++) o[h * a->D + d] = acc[h][d] / r[h].sum;
 }
 
+static void tasks(void *arg, int64_t t, int64_t end, int thread) {
+    const struct cached *a = arg;
+    int per = a->H / a->G;
+    for (; t < end; t++)
+        for (int h = 0; h < per; h += GROUP) {
+            int64_t i = t / a->G, g = t % a->G, at = (i * a->H + g * per + h) * a->D;
+            row(a, a->o + at, a->q + at, a->seq[i], a->pos[i], (int)g, per - h < GROUP ? per - h : GROUP);
+        }
+}
+
 void attention_cached_cpu(struct kctx *k, void *o, const void *q, const struct kv_view *c, const int32_t *seq, const int32_t *pos, int R, int H, int G, int D, float scale) {
     if (!attention_fits(k, D)) return;
-    struct cached a = {o, q, c, H, G, D, scale, attention_math(k)};
-    int per = H / G;
-#pragma omp parallel for schedule(dynamic) num_threads(k->threads)
-    for (int64_t t = 0; t < (int64_t)R * G; t++)
-        for (int h = 0; h < per; h += GROUP) {
-            int64_t i = t / G, g = t % G, at = (i * H + g * per + h) * D;
-            row(&a, a.o + at, a.q + at, seq[i], pos[i], (int)g, per - h < GROUP ? per - h : GROUP);
-        }
+    struct cached a = {o, q, c, H, G, D, scale, attention_math(k), seq, pos};
+    pool_run(k->pool, (int64_t)R * G, 1, tasks, &a);
 }

@@ -3,7 +3,6 @@
    key/value head; its keys are packed once for all query heads of the group. */
 #include "kernels/cpu/attention.h"
 #include <math.h>
-#include <omp.h>
 
 #define GROUP 8 /* most query heads that a task takes at once: what its sums may fill */
 
@@ -13,6 +12,8 @@ struct fwd {
     int H, G, D;
     float scale;
     struct attention_math m;
+    const struct kctx *ctx;
+    int start, T; /* of the sequence at work */
 };
 
 /* Scratch of a task, 16 values of padding wherever the last panel may be wider than D */
@@ -59,17 +60,22 @@ static void task(const struct fwd *f, struct work *w, int start, int i0, int row
     for (int h = 0; h < heads; h++) finish(f, w, h, start + i0, h0 + h, rows);
 }
 
+/* Tasks of one sequence, the longest rows first: block of queries, then group, then lot of its heads */
+static void tasks(void *arg, int64_t i, int64_t end, int thread) {
+    const struct fwd *f = arg;
+    int per = f->H / f->G, lots = (per + GROUP - 1) / GROUP, blocks = (f->T + ROWS - 1) / ROWS;
+    for (; i < end; i++) {
+        int t = blocks * f->G * lots - 1 - (int)i, i0 = t / (f->G * lots) * ROWS, g = t / lots % f->G, h = t % lots * GROUP;
+        task(f, cpu_local(f->ctx, thread), f->start, i0, f->T - i0 < ROWS ? f->T - i0 : ROWS, g, g * per + h, per - h < GROUP ? per - h : GROUP);
+    }
+}
+
 void attention_cpu(struct kctx *k, void *o, float *lse, const void *q, const void *key, const void *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale) {
     if (!attention_fits(k, D)) return;
-    struct fwd f = {o, lse, q, key, v, H, G, D, scale, attention_math(k)};
-    int per = H / G, lots = (per + GROUP - 1) / GROUP;
-#pragma omp parallel num_threads(k->threads)
+    struct fwd f = {o, lse, q, key, v, H, G, D, scale, attention_math(k), k, 0, 0};
     for (int s = 0; s < S; s++) {
-        int T = cu[s + 1] - cu[s], blocks = (T + ROWS - 1) / ROWS;
-#pragma omp for schedule(dynamic) nowait
-        for (int t = blocks * G * lots - 1; t >= 0; t--) { /* the longest rows first */
-            int i0 = t / (G * lots) * ROWS, g = t / lots % G, h0 = t % lots * GROUP;
-            task(&f, cpu_local(k, omp_get_thread_num()), cu[s], i0, T - i0 < ROWS ? T - i0 : ROWS, g, g * per + h0, per - h0 < GROUP ? per - h0 : GROUP);
-        }
+        f.start = cu[s];
+        f.T = cu[s + 1] - cu[s];
+        pool_run(k->pool, (int64_t)((f.T + ROWS - 1) / ROWS) * G * ((H / G + GROUP - 1) / GROUP), 1, tasks, &f);
     }
 }

@@ -1,6 +1,7 @@
 /* Inside the CPU backend: the context and what its files share. Not for layers above. */
 #ifndef COADOR_CPU_H
 #define COADOR_CPU_H
+#include "kernels/cpu/pool.h"
 #include "kernels/device.h"
 
 struct cpu_block { /* one piece of memory that the device gave */
@@ -18,6 +19,7 @@ struct kctx {
     const char *error;
     struct cpu_block *blocks;
     int n_blocks, cap_blocks;
+    struct pool *pool;
     char *shared;       /* CPU_SHARED_BYTES for all threads of an op */
     char *local;        /* threads × CPU_LOCAL_BYTES */
 };
@@ -31,8 +33,10 @@ void cpu_fail(struct kctx *k, enum kerr status, const char *text);
 bool cpu_has_avx2(void);
 void cpu_set_verbs(struct dev *d);
 enum kerr cpu_open(struct dev **d, const char *name, int threads, const char **why);
-/* Elementwise work is cut in spans of this many values, whatever the number of threads. */
+/* Elementwise work is cut in pieces of about this many values. */
 #define CPU_SPAN 8192
+/* Rows of C values in such a piece */
+static inline int64_t cpu_rows(int64_t C) { return C < CPU_SPAN ? CPU_SPAN / C : 1; }
 /* kernels/cpu/poison.c: the cpu table whose memory is closed to everyone outside ops and verbs. */
 enum kerr poison_block(struct kctx *k, void **p, size_t bytes);
 void poison_gate(struct kctx *k, bool open);

@@ -66,11 +66,23 @@ AVX2 static float row_avx2(float *z, int target, float scale, bool grad, int V) 
 }
 #endif
 
-void cross_entropy_cpu(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V) {
+struct job {
+    float *loss, *z;
+    const int32_t *target;
+    const float *scale;
+    int V;
+    bool avx2;
+};
+
+static void rows(void *arg, int64_t i, int64_t end, int thread) {
+    const struct job *j = arg;
     float (*f)(float *, int, float, bool, int) = row_plain;
 #if CPU_X86
-    if (k->avx2) f = row_avx2;
+    if (j->avx2) f = row_avx2;
 #endif
-#pragma omp parallel for num_threads(k->threads) schedule(dynamic) if ((int64_t)M * V > CPU_SPAN)
-    for (int64_t i = 0; i < M; i++) loss[i] = f((float *)logits + i * V, target[i], scale ? scale[i] : 0, scale, V);
+    for (; i < end; i++) j->loss[i] = f(j->z + i * j->V, j->target[i], j->scale ? j->scale[i] : 0, j->scale, j->V);
+}
+
+void cross_entropy_cpu(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V) {
+    pool_run(k->pool, M, cpu_rows(V), rows, &(struct job){loss, logits, target, scale, V, k->avx2});
 }

@@ -139,6 +139,7 @@ static void cpu_close(struct dev *d) {
     struct kctx *k = d->ctx;
     for (int i = 0; i < k->n_blocks; i++) release(&k->blocks[i]);
     free(k->blocks);
+    pool_free(k->pool);
     if (k->shared) munmap(k->shared, CPU_SHARED_BYTES);
     if (k->local) munmap(k->local, CPU_LOCAL_BYTES * (size_t)k->threads);
     free(k);
@@ -186,9 +187,10 @@ enum kerr cpu_open(struct dev **out, const char *name, int threads, const char *
     k->avx2 = cpu_has_avx2();
     k->shared = scratch(CPU_SHARED_BYTES);
     k->local = scratch(CPU_LOCAL_BYTES * (size_t)threads);
-    if (!k->shared || !k->local) {
+    k->pool = pool_new(threads);
+    if (!k->shared || !k->local || !k->pool) {
         cpu_close(d);
-        *why = "out of memory";
+        *why = "no memory, or no threads";
         return K_NOMEM;
     }
     *out = d;

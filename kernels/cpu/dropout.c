@@ -89,14 +89,30 @@ AVX2 static void row_avx2(float *y, const float *x, const struct row *r, int C) 
 }
 #endif
 
-void dropout_cpu(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C) {
+struct job {
+    float *y;
+    const float *x;
+    const int32_t *seq, *pos;
+    struct row r; /* all but pos and seq */
+    int C;
+    bool avx2;
+};
+
+static void rows(void *arg, int64_t i, int64_t end, int thread) {
+    const struct job *j = arg;
     void (*f)(float *, const float *, const struct row *, int) = row_plain;
 #if CPU_X86
-    if (k->avx2) f = row_avx2;
+    if (j->avx2) f = row_avx2;
 #endif
-#pragma omp parallel for num_threads(k->threads) if ((int64_t)R * C > CPU_SPAN / 4)
-    for (int64_t i = 0; i < R; i++) {
-        struct row r = {{(uint32_t)key->seed, (uint32_t)(key->seed >> 32) ^ (key->layer << 8 | key->site)}, (uint32_t)pos[i], (uint32_t)seq[i], key->step, (uint32_t)((double)key->p * 0x1p32), beta, (float)(1 / (1 - (double)key->p))};
-        f((float *)y + i * C, (const float *)x + i * C, &r, C);
+    struct row r = j->r;
+    for (; i < end; i++) {
+        r.pos = (uint32_t)j->pos[i];
+        r.seq = (uint32_t)j->seq[i];
+        f(j->y + i * j->C, j->x + i * j->C, &r, j->C);
     }
+}
+
+void dropout_cpu(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C) {
+    struct row r = {.key = {(uint32_t)key->seed, (uint32_t)(key->seed >> 32) ^ (key->layer << 8 | key->site)}, .step = key->step, .limit = (uint32_t)((double)key->p * 0x1p32), .beta = beta, .scale = (float)(1 / (1 - (double)key->p))};
+    pool_run(k->pool, R, cpu_rows(C), rows, &(struct job){y, x, seq, pos, r, C, k->avx2});
 }

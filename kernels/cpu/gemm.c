@@ -2,7 +2,6 @@
    Loops, outside in: tasks (a group of rows × a group of panels, shared out to threads), blocks of K, panels, tiles.
    A's block (at most GEMM_ROWS × GEMM_KC) stays in the second-level cache over the panels, B's panel in the first over the tiles. */
 #include "kernels/cpu/gemm.h"
-#include <omp.h>
 #include <string.h>
 
 #define GEMM_ROWS 264  /* most rows of a task, a multiple of GEMM_MR */
@@ -108,25 +107,36 @@ static int few_rows(const struct gemm *g, struct task *t) {
     return whole;
 }
 
-void gemm(struct kctx *k, const struct gemm *g) {
-    gemm_pack_fn *pack = gemm_pack_plain;
-    gemm_tile_fn *tile = gemm_tile_plain;
-    bool few = false;
-#if CPU_X86
-    if (k->avx2) pack = gemm_pack_avx2, tile = gemm_tile_avx2, few = gemv_fits(g);
-#endif
-    int64_t panels = (g->N + GEMM_NR - 1) / GEMM_NR, groups = (g->M + GEMM_ROWS - 1) / GEMM_ROWS;
-    int64_t wanted = (reads_far(g) ? 2 : 8) * k->threads; /* some tasks a thread, so that they end together */
-    int64_t each = min64(GEMM_PANELS, panels * groups / wanted + 1);
-    int64_t lots = (panels + each - 1) / each, tasks = groups * lots;
-    int64_t rows = (g->M + groups * GEMM_MR - 1) / (groups * GEMM_MR) * GEMM_MR; /* equal shares of both */
-    each = (panels + lots - 1) / lots;
-#pragma omp parallel for schedule(dynamic) num_threads(k->threads) if (tasks > 1)
-    for (int64_t i = 0; i < tasks; i++) {
-        struct task t = {i / lots * rows, i % lots * each, 0, 0};
-        t.rows = (int)min64(rows, g->M - t.i0);
-        t.panels = (int)min64(each, panels - t.p0);
-        if (few) t.panels -= few_rows(g, &t);
-        if (t.rows > 0 && t.panels > 0) run(g, pack, tile, cpu_local(k, omp_get_thread_num()), &t);
+struct job {
+    const struct kctx *ctx;
+    const struct gemm *g;
+    gemm_pack_fn *pack;
+    gemm_tile_fn *tile;
+    bool few;
+    int64_t panels, each, lots, rows; /* panels in all and of a task; lots of panels a group of rows; rows of a group */
+};
+
+static void tasks(void *arg, int64_t i, int64_t end, int thread) {
+    const struct job *j = arg;
+    for (; i < end; i++) {
+        struct task t = {i / j->lots * j->rows, i % j->lots * j->each, 0, 0};
+        t.rows = (int)min64(j->rows, j->g->M - t.i0);
+        t.panels = (int)min64(j->each, j->panels - t.p0);
+        if (j->few) t.panels -= few_rows(j->g, &t);
+        if (t.rows > 0 && t.panels > 0) run(j->g, j->pack, j->tile, cpu_local(j->ctx, thread), &t);
     }
+}
+
+void gemm(struct kctx *k, const struct gemm *g) {
+    struct job j = {.ctx = k, .g = g, .pack = gemm_pack_plain, .tile = gemm_tile_plain, .panels = (g->N + GEMM_NR - 1) / GEMM_NR};
+#if CPU_X86
+    if (k->avx2) j.pack = gemm_pack_avx2, j.tile = gemm_tile_avx2, j.few = gemv_fits(g);
+#endif
+    int64_t groups = (g->M + GEMM_ROWS - 1) / GEMM_ROWS, wanted = (reads_far(g) ? 2 : 8) * k->threads; /* some tasks a thread, so that they end together */
+    if (groups == 0) return;
+    j.each = min64(GEMM_PANELS, j.panels * groups / wanted + 1);
+    j.lots = (j.panels + j.each - 1) / j.each;
+    j.each = (j.panels + j.lots - 1) / j.lots; /* equal shares of both */
+    j.rows = (g->M + groups * GEMM_MR - 1) / (groups * GEMM_MR) * GEMM_MR;
+    pool_run(k->pool, groups * j.lots, 1, tasks, &j);
 }

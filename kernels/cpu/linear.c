@@ -62,8 +62,17 @@ void linear_dx_cpu(struct kctx *k, float beta, void *dx, const void *dy, const s
     gemm(k, &(struct gemm){.M = R, .N = w->cols, .K = w->rows, .a = dy, .a_row = w->rows, .a_col = 1, .w = w, .wt = false, .alpha = 1, .add = beta != 0, .c = dx, .ldc = w->cols});
 }
 
+struct rows {
+    float *y;
+    const struct weight *w;
+    const int32_t *ids;
+};
+
+static void decode_rows(void *arg, int64_t i, int64_t end, int thread) {
+    const struct rows *j = arg;
+    for (; i < end; i++) dtype_to_f32(j->y + i * j->w->cols, j->w->type, (const char *)j->w->data + dtype_bytes(j->w->type, j->ids[i] * j->w->cols), j->w->cols);
+}
+
 void embed_cpu(struct kctx *k, void *y, const struct weight *w, const int32_t *ids, int R) {
-#pragma omp parallel for num_threads(k->threads) if (R > 64)
-    for (int i = 0; i < R; i++)
-        dtype_to_f32((float *)y + i * w->cols, w->type, (const char *)w->data + dtype_bytes(w->type, ids[i] * w->cols), w->cols);
+    pool_run(k->pool, R, cpu_rows(w->cols), decode_rows, &(struct rows){y, w, ids});
 }

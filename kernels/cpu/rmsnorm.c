@@ -72,23 +72,39 @@ AVX2 static void rmsnorm_bwd_row_avx2(float *dx, const float *dy, const float *x
 }
 #endif
 
-void rmsnorm_cpu(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C) {
+struct job {
+    float *y, *rstd; /* y; or dx */
+    const float *x, *w, *dy, *saved;
+    float eps;
+    int C;
+    bool avx2;
+};
+
+static void forward(void *arg, int64_t i, int64_t end, int thread) {
+    const struct job *j = arg;
     float (*f)(float *, const float *, const float *, float, int) = rmsnorm_row_plain;
 #if CPU_X86
-    if (k->avx2) f = rmsnorm_row_avx2;
+    if (j->avx2) f = rmsnorm_row_avx2;
 #endif
-#pragma omp parallel for num_threads(k->threads) if ((int64_t)R * C > CPU_SPAN)
-    for (int64_t i = 0; i < R; i++) {
-        float rs = f((float *)y + i * C, (const float *)x + i * C, w, eps, C);
-        if (rstd) rstd[i] = rs;
+    for (; i < end; i++) {
+        float rs = f(j->y + i * j->C, j->x + i * j->C, j->w, j->eps, j->C);
+        if (j->rstd) j->rstd[i] = rs;
     }
 }
 
-void rmsnorm_bwd_cpu(struct kctx *k, void *dx, const void *dy, const void *x, const float *w, const float *rstd, int R, int C) {
+static void backward(void *arg, int64_t i, int64_t end, int thread) {
+    const struct job *j = arg;
     void (*f)(float *, const float *, const float *, const float *, float, int) = rmsnorm_bwd_row_plain;
 #if CPU_X86
-    if (k->avx2) f = rmsnorm_bwd_row_avx2;
+    if (j->avx2) f = rmsnorm_bwd_row_avx2;
 #endif
-#pragma omp parallel for num_threads(k->threads) if ((int64_t)R * C > CPU_SPAN)
-    for (int64_t i = 0; i < R; i++) f((float *)dx + i * C, (const float *)dy + i * C, (const float *)x + i * C, w, rstd[i], C);
+    for (; i < end; i++) f(j->y + i * j->C, j->dy + i * j->C, j->x + i * j->C, j->w, j->saved[i], j->C);
+}
+
+void rmsnorm_cpu(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C) {
+    pool_run(k->pool, R, cpu_rows(C), forward, &(struct job){.y = y, .rstd = rstd, .x = x, .w = w, .eps = eps, .C = C, .avx2 = k->avx2});
+}
+
+void rmsnorm_bwd_cpu(struct kctx *k, void *dx, const void *dy, const void *x, const float *w, const float *rstd, int R, int C) {
+    pool_run(k->pool, R, cpu_rows(C), backward, &(struct job){.y = dx, .dy = dy, .x = x, .w = w, .saved = rstd, .C = C, .avx2 = k->avx2});
 }

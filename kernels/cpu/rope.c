@@ -56,11 +56,23 @@ static void row_plain(float *x, float pos, const float *f, int sign, int H, int 
 AVX2 static void row_avx2(float *x, float pos, const float *f, int sign, int H, int D) { row(x, pos, f, sign, H, D); }
 #endif
 
-void rope_cpu(struct kctx *k, void *x, const int32_t *pos, const float *inv_freq, int sign, int R, int H, int D) {
+struct job {
+    float *x;
+    const int32_t *pos;
+    const float *f;
+    int sign, H, D;
+    bool avx2;
+};
+
+static void rows(void *arg, int64_t i, int64_t end, int thread) {
+    const struct job *j = arg;
     void (*f)(float *, float, const float *, int, int, int) = row_plain;
 #if CPU_X86
-    if (k->avx2) f = row_avx2;
+    if (j->avx2) f = row_avx2;
 #endif
-#pragma omp parallel for num_threads(k->threads) if ((int64_t)R * H * D > CPU_SPAN / 2)
-    for (int64_t i = 0; i < R; i++) f((float *)x + i * H * D, (float)pos[i], inv_freq, sign, H, D);
+    for (; i < end; i++) f(j->x + i * j->H * j->D, (float)j->pos[i], j->f, j->sign, j->H, j->D);
+}
+
+void rope_cpu(struct kctx *k, void *x, const int32_t *pos, const float *inv_freq, int sign, int R, int H, int D) {
+    pool_run(k->pool, R, cpu_rows((int64_t)H * D), rows, &(struct job){x, pos, inv_freq, sign, H, D, k->avx2});
 }

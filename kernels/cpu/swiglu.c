@@ -54,22 +54,34 @@ AVX2 static void swiglu_bwd_avx2(float *dg, float *du, const float *dy, const fl
 }
 #endif
 
-static int64_t span(int64_t n, int64_t i) { return n - i < CPU_SPAN ? n - i : CPU_SPAN; }
+struct job {
+    float *a, *b; /* y; or dgate, dup */
+    const float *dy, *g, *u;
+    bool avx2;
+};
 
-void swiglu_cpu(struct kctx *k, void *y, const void *gate, const void *up, int64_t n) {
+static void forward(void *arg, int64_t i, int64_t end, int thread) {
+    const struct job *j = arg;
     void (*f)(float *, const float *, const float *, int64_t) = swiglu_plain;
 #if CPU_X86
-    if (k->avx2) f = swiglu_avx2;
+    if (j->avx2) f = swiglu_avx2;
 #endif
-#pragma omp parallel for num_threads(k->threads) if (n > CPU_SPAN)
-    for (int64_t i = 0; i < n; i += CPU_SPAN) f((float *)y + i, (const float *)gate + i, (const float *)up + i, span(n, i));
+    f(j->a + i, j->g + i, j->u + i, end - i);
+}
+
+static void backward(void *arg, int64_t i, int64_t end, int thread) {
+    const struct job *j = arg;
+    void (*f)(float *, float *, const float *, const float *, const float *, int64_t) = swiglu_bwd_plain;
+#if CPU_X86
+    if (j->avx2) f = swiglu_bwd_avx2;
+#endif
+    f(j->a + i, j->b + i, j->dy + i, j->g + i, j->u + i, end - i);
+}
+
+void swiglu_cpu(struct kctx *k, void *y, const void *gate, const void *up, int64_t n) {
+    pool_run(k->pool, n, CPU_SPAN, forward, &(struct job){y, NULL, NULL, gate, up, k->avx2});
 }
 
 void swiglu_bwd_cpu(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, int64_t n) {
-    void (*f)(float *, float *, const float *, const float *, const float *, int64_t) = swiglu_bwd_plain;
-#if CPU_X86
-    if (k->avx2) f = swiglu_bwd_avx2;
-#endif
-#pragma omp parallel for num_threads(k->threads) if (n > CPU_SPAN)
-    for (int64_t i = 0; i < n; i += CPU_SPAN) f((float *)dgate + i, (float *)dup + i, (const float *)dy + i, (const float *)gate + i, (const float *)up + i, span(n, i));
+    pool_run(k->pool, n, CPU_SPAN, backward, &(struct job){dgate, dup, dy, gate, up, k->avx2});
 }
