@@ -95,6 +95,9 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libcoador.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_ALL)
 
+bench: setup
+	@bash tests/bench/bench.sh "$(abspath $(BUILD))" "$(abspath $(FETCHED))"
+
 # ---- installing ----
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir)/coador $(DESTDIR)$(datadir)
@@ -115,5 +118,5 @@ clean:
 
 -include common/flow/run.mk
 include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
-.PHONY: all tests help deps model nyt-data setup demo check run-tests run-fast-tests check-asan check-ubsan check-tsan fuzz run-fuzzers install uninstall clean
+.PHONY: all tests help deps model nyt-data setup demo check run-tests run-fast-tests check-asan check-ubsan check-tsan fuzz run-fuzzers bench install uninstall clean
 .SECONDARY:
