@@ -52,7 +52,11 @@ INLINE void rows_block(float *b, enum dtype t, const char *p, size_t row) {
 
 INLINE void rows_blocks(float *b, enum dtype t, const char *p, size_t row, int64_t k0, int kc) {
     size_t blk = dtype_block_bytes(t);
-    for (int k = 0; k < kc; k += 32) rows_block(b + k * GEMM_NR, t, p + (size_t)((k0 + k) / 32) * blk, row);
+    for (int k = 0; k < kc; k += 32) {
+        const char *at = p + (size_t)((k0 + k) / 32) * blk;
+        for (size_t i = 16; i < 32; i++) _mm_prefetch(at + i * row, _MM_HINT_T0); /* the next panel: 16 streams are too many for the hardware */
+        rows_block(b + k * GEMM_NR, t, at, row);
+    }
 }
 
 AVX2 static void pack_rows(float *b, const struct weight *w, int64_t k0, int kc, int64_t n0) {
