@@ -11,7 +11,7 @@
    CUDA) and stands as void *; f32, i32, f64 as themselves. "=" sets, "+=" adds. */
 #ifndef COADOR_DEVICE_H
 #define COADOR_DEVICE_H
-#include "kernels/dtype.h"
+#include "kernels/weight.h"
 #include <stdbool.h>
 
 enum kerr { K_OK, K_NOMEM, K_DEVICE, K_UNSUPPORTED };
@@ -19,13 +19,6 @@ enum kerr { K_OK, K_NOMEM, K_DEVICE, K_UNSUPPORTED };
 struct kctx;   /* a device's own state: threads, stream, handles, scratch */
 struct kevent; /* a point in the stream */
 struct kgraph; /* captured work */
-
-/* A frozen matrix (rows = out, cols = in), row-major, blocks along cols; data in device memory. */
-struct weight {
-    enum dtype type;
-    int64_t rows, cols;
-    const void *data;
-};
 
 #include "kernels/adamw.h"
 #include "kernels/attention.h"

@@ -1,5 +1,6 @@
 /* Products with a frozen weight, and rows of an embedding.
-   The weight may be f32, f16, bf16, q8_0, q4_0 or q4_1; it is decoded inside the product, sums are f32 or wider. */
+   The weight may be f32, f16, bf16, q8_0, q4_0, q4_1, q4_K or q6_K, and in the products also i8, nf4, fp4 or ternary
+   (weight.h); it is decoded inside the product, sums are f32 or wider. */
 #ifndef COADOR_LINEAR_H
 #define COADOR_LINEAR_H
 struct kctx;

@@ -148,7 +148,7 @@ static const struct {
     int dtype; /* enum dtype, or -1 */
 } ggml_types[] = {
     {"F32", DT_F32}, {"F16", DT_F16}, {"Q4_0", DT_Q4_0}, {"Q4_1", DT_Q4_1}, {"4", -1}, {"5", -1}, {"Q5_0", -1}, {"Q5_1", -1},
-    {"Q8_0", DT_Q8_0}, {"Q8_1", -1}, {"Q2_K", -1}, {"Q3_K", -1}, {"Q4_K", -1}, {"Q5_K", -1}, {"Q6_K", -1}, {"Q8_K", -1},
+    {"Q8_0", DT_Q8_0}, {"Q8_1", -1}, {"Q2_K", -1}, {"Q3_K", -1}, {"Q4_K", DT_Q4_K}, {"Q5_K", -1}, {"Q6_K", DT_Q6_K}, {"Q8_K", -1},
     {"IQ2_XXS", -1}, {"IQ2_XS", -1}, {"IQ3_XXS", -1}, {"IQ1_S", -1}, {"IQ4_NL", -1}, {"IQ3_S", -1}, {"IQ2_S", -1}, {"IQ4_XS", -1},
     {"I8", DT_I8}, {"I16", DT_I16}, {"I32", DT_I32}, {"I64", DT_I64}, {"F64", DT_F64}, {"IQ1_M", -1}, {"BF16", DT_BF16},
     {"31", -1}, {"32", -1}, {"33", -1}, {"TQ1_0", -1}, {"TQ2_0", -1}, {"36", -1}, {"37", -1}, {"38", -1}, {"MXFP4", -1},
@@ -161,7 +161,7 @@ static int tensor_type(struct cursor *c, struct tensor *t) {
     if (take_uint(c, 4, &v, "tensor type") < 0) return -1;
     if (v >= N_GGML_TYPES) return bad(c, at, "tensor %s has unknown type %llu", t->name, (unsigned long long)v);
     if (ggml_types[v].dtype < 0)
-        return bad(c, at, "tensor %s has type %s, which is not supported: expected F32, F16, BF16, Q8_0, Q4_0 or Q4_1", t->name, ggml_types[v].name);
+        return bad(c, at, "tensor %s has type %s, which is not supported: expected F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K", t->name, ggml_types[v].name);
     t->type = (enum dtype)ggml_types[v].dtype;
     return 0;
 }

@@ -61,9 +61,9 @@ static int need(struct finder *f, const struct tensor **out, const char *name, i
     shape_text(t, got, sizeof got);
     if (strcmp(got, want)) return fail(f, "tensor %s has shape %s, expected %s", name, got, want);
     bool plain = t->type == DT_F32 || t->type == DT_F16 || t->type == DT_BF16;
-    bool block = t->type == DT_Q8_0 || t->type == DT_Q4_0 || t->type == DT_Q4_1;
+    bool block = dtype_block(t->type) >= 32;
     if (!plain && !(block && rows))
-        return fail(f, "tensor %s has type %s, expected %s", name, dtype_name(t->type), rows ? "f32, f16, bf16, q8_0, q4_0 or q4_1" : "f32, f16 or bf16");
+        return fail(f, "tensor %s has type %s, expected %s", name, dtype_name(t->type), rows ? "f32, f16, bf16, q8_0, q4_0, q4_1, q4_K or q6_K" : "f32, f16 or bf16");
     *out = t;
     return 0;
 }

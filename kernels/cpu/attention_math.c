@@ -148,12 +148,12 @@ void attention_keys(const struct attention_math *m, int n, int D, int rows, cons
 }
 
 void attention_pack_t(const struct attention_math *m, float *b, const float *x, int64_t pitch, int64_t col, int kc, int n) {
-    struct weight w = {DT_F32, n, pitch, x};
+    struct weight w = weight_plain(DT_F32, n, pitch, x);
     for (int j = 0; j < n; j += GEMM_NR, b += kc * GEMM_NR) m->pack(b, &w, true, col, kc, j, n - j < GEMM_NR ? n - j : GEMM_NR);
 }
 
 void attention_pack(const struct attention_math *m, float *b, const float *x, int64_t pitch, int64_t col, int kc, int n) {
-    struct weight w = {DT_F32, kc, pitch, x};
+    struct weight w = weight_plain(DT_F32, kc, pitch, x);
     for (int j = 0; j < n; j += GEMM_NR, b += kc * GEMM_NR) m->pack(b, &w, false, 0, kc, col + j, n - j < GEMM_NR ? n - j : GEMM_NR);
 }
 

@@ -12,25 +12,17 @@ static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Value by value: for every type, shape and machine. */
 void gemm_pack_plain(float *b, const struct weight *w, bool wt, int64_t k0, int kc, int64_t n0, int n) {
-    int blk = dtype_block(w->type);
-    size_t bytes = dtype_block_bytes(w->type);
-    const char *data = w->data;
     float v[32];
     if (n < GEMM_NR) memset(b, 0, (size_t)kc * GEMM_NR * sizeof *b);
     if (wt)
         for (int j = 0; j < n; j++)
             for (int k = 0; k < kc; k += 32) {
                 int len = kc - k < 32 ? kc - k : 32;
-                dtype_to_f32(v, w->type, data + dtype_bytes(w->type, (n0 + j) * w->cols) + (size_t)((k0 + k) / blk) * bytes, len);
+                weight_to_f32(v, w, n0 + j, k0 + k, len);
                 for (int i = 0; i < len; i++) b[(k + i) * GEMM_NR + j] = v[i];
             }
     else
-        for (int k = 0; k < kc; k++) {
-            int64_t at = (k0 + k) * w->cols + n0;
-            int skip = (int)(at % blk), len = blk > 1 ? blk : n;
-            dtype_to_f32(v, w->type, data + (size_t)(at / blk) * bytes, len);
-            memcpy(b + k * GEMM_NR, v + skip, (size_t)n * sizeof *b);
-        }
+        for (int k = 0; k < kc; k++) weight_to_f32(b + k * GEMM_NR, w, k0 + k, n0, n);
 }
 
 void gemm_tile_plain(int mr, int kc, const float *a, int64_t a_row, int64_t a_col, const float *b, const float *from, int64_t from_ld, float *c, int64_t ldc, float alpha) {

@@ -38,5 +38,7 @@ typedef void gemm_tile_fn(int mr, int kc, const float *a, int64_t a_row, int64_t
 bool gemv_fits(const struct gemm *g);
 void gemv_avx2(const struct gemm *g, int64_t panel, int64_t panels);
 gemm_pack_fn gemm_pack_plain, gemm_pack_avx2;
+/* Whole panels of types that pack_avx2.c leaves to pack_quant.c: the first *done of kc; false: no fast path. */
+bool gemm_pack_quant(float *b, const struct weight *w, bool wt, int64_t k0, int kc, int64_t n0, int *done);
 gemm_tile_fn gemm_tile_plain, gemm_tile_avx2;
 #endif

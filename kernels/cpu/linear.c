@@ -7,12 +7,10 @@
 static void linear_ref_row(float beta, float *y, const float *x, const struct weight *w, int64_t n, int R) {
     double sum[REF_ROWS] = {0};
     float v[32];
-    int blk = dtype_block(w->type);
     int64_t K = w->cols;
-    const char *row = (const char *)w->data + dtype_bytes(w->type, n * K);
     for (int64_t k = 0; k < K; k += 32) {
         int len = K - k < 32 ? (int)(K - k) : 32;
-        dtype_to_f32(v, w->type, row + (size_t)(k / blk) * dtype_block_bytes(w->type), len);
+        weight_to_f32(v, w, n, k, len);
         for (int r = 0; r < R; r++)
             for (int i = 0; i < len; i++) sum[r] += (double)v[i] * x[r * K + k + i];
     }
@@ -29,10 +27,9 @@ void linear_ref(struct kctx *k, float beta, void *y, const void *x, const struct
 static void linear_dx_ref_cols(float beta, float *dx, const float *dy, const struct weight *w, int64_t c, int R) {
     double sum[REF_ROWS][32] = {{0}};
     float v[32];
-    int blk = dtype_block(w->type), len = w->cols - c < 32 ? (int)(w->cols - c) : 32;
+    int len = w->cols - c < 32 ? (int)(w->cols - c) : 32;
     for (int64_t n = 0; n < w->rows; n++) {
-        const char *row = (const char *)w->data + dtype_bytes(w->type, n * w->cols);
-        dtype_to_f32(v, w->type, row + (size_t)(c / blk) * dtype_block_bytes(w->type), len);
+        weight_to_f32(v, w, n, c, len);
         for (int r = 0; r < R; r++)
             for (int i = 0; i < len; i++) sum[r][i] += (double)v[i] * dy[r * w->rows + n];
     }

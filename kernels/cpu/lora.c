@@ -56,23 +56,23 @@ void lora_down_bwd_ref(struct kctx *k, float beta, void *dx, float *dA, const vo
 }
 
 void lora_down_cpu(struct kctx *k, void *h, const void *x, const float *A, int R, int r, int K) {
-    struct weight a = {DT_F32, r, K, A};
+    struct weight a = weight_plain(DT_F32, r, K, A);
     gemm(k, &(struct gemm){.M = R, .N = r, .K = K, .a = x, .a_row = K, .a_col = 1, .w = &a, .wt = true, .alpha = 1, .c = h, .ldc = r});
 }
 
 void lora_up_cpu(struct kctx *k, void *y, const void *h, const float *B, float s, int R, int r, int N) {
-    struct weight b = {DT_F32, N, r, B};
+    struct weight b = weight_plain(DT_F32, N, r, B);
     gemm(k, &(struct gemm){.M = R, .N = N, .K = r, .a = h, .a_row = r, .a_col = 1, .w = &b, .wt = true, .alpha = s, .add = true, .c = y, .ldc = N});
 }
 
 void lora_up_bwd_cpu(struct kctx *k, void *dh, float *dB, const void *dy, const void *h, const float *B, float s, int R, int r, int N) {
-    struct weight b = {DT_F32, N, r, B}, hw = {DT_F32, R, r, h};
+    struct weight b = weight_plain(DT_F32, N, r, B), hw = weight_plain(DT_F32, R, r, h);
     gemm(k, &(struct gemm){.M = R, .N = r, .K = N, .a = dy, .a_row = N, .a_col = 1, .w = &b, .alpha = s, .c = dh, .ldc = r});
     gemm(k, &(struct gemm){.M = N, .N = r, .K = R, .a = dy, .a_row = 1, .a_col = N, .w = &hw, .alpha = s, .add = true, .c = dB, .ldc = r});
 }
 
 void lora_down_bwd_cpu(struct kctx *k, float beta, void *dx, float *dA, const void *dh, const void *x, const float *A, int R, int r, int K) {
-    struct weight a = {DT_F32, r, K, A}, xw = {DT_F32, R, K, x};
+    struct weight a = weight_plain(DT_F32, r, K, A), xw = weight_plain(DT_F32, R, K, x);
     gemm(k, &(struct gemm){.M = r, .N = K, .K = R, .a = dh, .a_row = 1, .a_col = r, .w = &xw, .alpha = 1, .add = true, .c = dA, .ldc = K});
     if (dx) gemm(k, &(struct gemm){.M = R, .N = K, .K = r, .a = dh, .a_row = r, .a_col = 1, .w = &a, .alpha = 1, .add = beta != 0, .c = dx, .ldc = K});
 }

@@ -113,12 +113,14 @@ AVX2 static void pack_cols(float *b, const struct weight *w, int64_t k0, int kc,
 void gemm_pack_avx2(float *b, const struct weight *w, bool wt, int64_t k0, int kc, int64_t n0, int n) {
     enum dtype t = w->type;
     bool known = t == DT_F32 || t == DT_F16 || t == DT_BF16 || t == DT_Q8_0 || t == DT_Q4_0 || t == DT_Q4_1;
-    if (!known || n < GEMM_NR) {
+    int whole = wt ? kc & ~7 : kc; /* rows are turned 8 values at a time */
+    if (n < GEMM_NR || (!known && !gemm_pack_quant(b, w, wt, k0, kc, n0, &whole))) {
         gemm_pack_plain(b, w, wt, k0, kc, n0, n);
         return;
     }
-    int whole = wt ? kc & ~7 : kc; /* rows are turned 8 values at a time */
-    if (wt)
+    if (!known)
+        ; /* done */
+    else if (wt)
         pack_rows(b, w, k0, whole, n0);
     else
         pack_cols(b, w, k0, kc, n0);

@@ -55,7 +55,7 @@ UNUSED static struct weight bench_weight(struct dev *d, enum dtype t, int64_t ro
             p[i + 1] = 0x14; /* f16 scales of about 2^-10 */
             if (t == DT_Q4_1) p[i + 3] = 0x94;
         }
-    return (struct weight){t, rows, cols, p};
+    return weight_plain(t, rows, cols, p);
 }
 
 UNUSED static void bench_machine(void) {

@@ -189,7 +189,7 @@ static void refuses_bad_tensors(void **state) {
         uint64_t offset;
         const char *says;
     } bad[] = {
-        {2, 256, 2, 12, 0, "tensor t has type Q4_K, which is not supported"},
+        {2, 256, 2, 13, 0, "tensor t has type Q5_K, which is not supported"},
         {1, 4, 0, 99, 0, "tensor t has unknown type 99"},
         {0, 4, 0, 0, 0, "has 0 dimensions"},
         {5, 4, 1, 0, 0, "has 5 dimensions"},

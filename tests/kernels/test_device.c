@@ -155,7 +155,7 @@ static void test_poison_ops(void **state) {
     for (int i = 0; i < 2; i++) {
         struct kctx *c = d[i]->ctx;
         float *a = some(d[i]), *b = some(d[i]), *w = some(d[i]);
-        struct weight m = {DT_F32, 8, 8, w};
+        struct weight m = weight_plain(DT_F32, 8, 8, w);
         d[i]->upload(c, a, host, sizeof host);
         d[i]->upload(c, w, host, sizeof host);
         d[i]->linear(c, 0, b, a, &m, 8);

@@ -136,7 +136,7 @@ static void test_linear(void **state) {
         size_t bytes = dtype_bytes(types[t], N * K), blk = dtype_block_bytes(types[t]);
         uint8_t *data = types[t] == DT_F32 ? (uint8_t *)values(N * K) : buf(bytes);
         for (size_t i = 0; i < bytes && types[t] != DT_F32; i++) data[i] = i % blk == 1 || (types[t] == DT_Q4_1 && i % blk == 3) ? 0x2c : (uint8_t)rng();
-        struct weight w = {types[t], N, K, data};
+        struct weight w = weight_plain(types[t], N, K, data);
         float *x = values(R * K), *y = values(R * N), *fx = values(R * N), *fy = values(R * K);
         linear_ref(REFDEV, 0, fx, x, &w, R);
         linear_dx_ref(REFDEV, 0, fy, y, &w, R);

@@ -18,7 +18,7 @@ static struct weight weight(enum dtype t, int64_t rows, int64_t cols) {
         memcpy(p + i, &d, 2);
         if (t == DT_Q4_1) memcpy(p + i + 2, &m, 2);
     }
-    return (struct weight){t, rows, cols, p};
+    return weight_plain(t, rows, cols, p);
 }
 
 /* A sum of K products rounds about sqrt(K) times in random directions: 2^-24·sqrt(K), doubled for K small; beta adds one.
@@ -74,8 +74,8 @@ static void test_rows_alone(void **state) {
                 devs[d]->linear(devs[d]->ctx, 0, some, x + 5 * K, &w, n);
                 assert_memory_equal(some, all + 5 * N, (size_t)n * N * sizeof *some);
             }
-            devs[d]->linear_dx(devs[d]->ctx, 0, all, x, &(struct weight){types[t], K, 64, w.data}, R);
-            devs[d]->linear_dx(devs[d]->ctx, 0, some, x + 7 * K, &(struct weight){types[t], K, 64, w.data}, 3);
+            devs[d]->linear_dx(devs[d]->ctx, 0, all, x, &(struct weight){.type = types[t], .rows = K, .cols = 64, .data = w.data}, R);
+            devs[d]->linear_dx(devs[d]->ctx, 0, some, x + 7 * K, &(struct weight){.type = types[t], .rows = K, .cols = 64, .data = w.data}, 3);
             assert_memory_equal(some, all + 7 * 64, 3 * 64 * sizeof *some);
             end_bufs("rows alone");
         }

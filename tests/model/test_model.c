@@ -46,16 +46,16 @@ static struct weight by_name(const struct model *m, const char *name) {
     const struct weight none = {0};
     char want[100];
     if (!strcmp(name, "model.embed_tokens.weight")) return m->embed;
-    if (!strcmp(name, "model.norm.weight")) return (struct weight){DT_F32, 1, m->cfg.C, m->norm};
+    if (!strcmp(name, "model.norm.weight")) return weight_plain(DT_F32, 1, m->cfg.C, m->norm);
     for (int l = 0; l < m->cfg.L; l++) {
         for (int s = 0; s < N_SITES; s++) {
             snprintf(want, sizeof want, "model.layers.%d.%s.weight", l, site_paths[s]);
             if (!strcmp(name, want)) return m->layers[l].w[s];
         }
         snprintf(want, sizeof want, "model.layers.%d.input_layernorm.weight", l);
-        if (!strcmp(name, want)) return (struct weight){DT_F32, 1, m->cfg.C, m->layers[l].attn_norm};
+        if (!strcmp(name, want)) return weight_plain(DT_F32, 1, m->cfg.C, m->layers[l].attn_norm);
         snprintf(want, sizeof want, "model.layers.%d.post_attention_layernorm.weight", l);
-        if (!strcmp(name, want)) return (struct weight){DT_F32, 1, m->cfg.C, m->layers[l].mlp_norm};
+        if (!strcmp(name, want)) return weight_plain(DT_F32, 1, m->cfg.C, m->layers[l].mlp_norm);
     }
     fail_msg("no weight %s", name);
     return none;
@@ -346,7 +346,7 @@ static void real_model_decodes_exactly(void **state) {
     int seen = 0;
     assert_string_equal(model_hash(m), json_get(json_root(doc), "file_sha256")->str);
     for (const struct json *v = json_get(json_root(doc), "tensors")->first; v; v = v->next, seen++) {
-        struct weight w = {DT_F32, 1, m->cfg.C, m->norm};
+        struct weight w = weight_plain(DT_F32, 1, m->cfg.C, m->norm);
         char site[40], hex[SHA256_HEX], first[9];
         int l;
         if (!strcmp(v->key, "token_embd.weight")) w = m->embed;

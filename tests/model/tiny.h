@@ -68,7 +68,7 @@ static inline struct weight tiny_weight(struct tiny *t, enum dtype type, int row
     size_t bytes = dtype_bytes(type, (int64_t)rows * cols);
     char *host = xmalloc(bytes);
     tiny_fill(host, type, (int64_t)rows * cols, spread, key);
-    struct weight w = {type, rows, cols, tiny_keep(t, tiny_to_dev(t->m.d, host, bytes))};
+    struct weight w = weight_plain(type, rows, cols, tiny_keep(t, tiny_to_dev(t->m.d, host, bytes)));
     free(host);
     return w;
 }
