@@ -27,7 +27,7 @@ def hashed_bytes(seed, n):
 def values(kind, seed, size, halves):
     b = hashed_bytes(seed, BLOCKS * size).reshape(BLOCKS, size)
     for at in halves:
-        b[:, at + 1] &= 0xBB  # the exponent's highest bit but one cleared: finite
+        b[:, at + 1] &= 0xBB  # two bits of the exponent cleared: finite
     v = dequantize(b, kind).astype(np.float32) + np.float32(0)
     return {"blocks": BLOCKS, "seed": seed, "values": hashlib.sha256(v.tobytes()).hexdigest()}
 
