@@ -61,7 +61,7 @@ static void parse(struct opts *o, int argc, char **argv) {
         {"eval", 0, OPT_STR, &o->eval, "FILE", "rows to evaluate on", 0, 0},
         {"init-adapter", 0, OPT_STR, &o->init, "DIR", "begin from this adapter", 0, 0},
         {"resume", 0, OPT_FLAG, &o->resume, NULL, "go on from the last whole checkpoint", 0, 0},
-        {"overwrite", 0, OPT_FLAG, &o->overwrite, NULL, "delete an earlier training in DIR first", 0, 0},
+        {"overwrite", 0, OPT_FLAG, &o->overwrite, NULL, "delete an earlier training in DIR first; with --resume, only one that cannot be resumed", 0, 0},
         {"tokens-per-pass", 0, OPT_INT, &o->tokens_per_pass, "N", "tokens packed into one pass (default 1024)", 1, 1 << 24},
         {"base-dtype", 0, OPT_CHOICE, &o->base, "keep|f32|bf16", "frozen linears in memory", 0, 0},
         {"device", 0, OPT_STR, &o->device, "D", "where to compute (default cpu)", 0, 0},
@@ -73,7 +73,6 @@ static void parse(struct opts *o, int argc, char **argv) {
     int n = opt_parse(argc, argv, "lora-train", usage, options);
     if (n > 1) die_usage("unexpected operand %s", argv[1]);
     if (!o->model) die_usage("--model M is missing");
-    if (o->resume && o->overwrite) die_usage("--resume and --overwrite contradict each other");
     o->file = n ? argv[0] : "-";
     if (o->eval && !strcmp(o->eval, "-") && !strcmp(o->file, "-")) die_usage("standard input (-) is named twice: at most one input may be -");
 }
@@ -207,7 +206,7 @@ static void prepare_dir(const char *dir, const struct opts *o) {
     struct err e = ERR_INIT;
     for (int i = 0; i < 5; i++) {
         char *p = io_join(dir, outputs[i]);
-        if ((o->overwrite || i < 3) && io_remove_tree(p, &e) < 0) die_err(&e);
+        if (((o->overwrite && !o->resume) || i < 3) && io_remove_tree(p, &e) < 0) die_err(&e);
         free(p);
     }
     if (io_mkdirs(dir, &e) < 0) die_err(&e);
@@ -250,7 +249,7 @@ static void train(struct settings *s, const struct model *m, const struct chat *
     struct train_result r;
     prepare_dir(dir, o);
     struct train_job j = {.settings = s, .m = m, .a = a, .rows = rows, .eval = eval, .dir = dir, .tokens_per_pass = (int)o->tokens_per_pass,
-        .base_dtype = base_words[o->base], .base_name = m->path, .resume = o->resume, .progress = !o->quiet, .ready = catch_signals,
+        .base_dtype = base_words[o->base], .base_name = m->path, .resume = o->resume, .or_anew = o->overwrite, .progress = !o->quiet, .ready = catch_signals,
         .stop = &stop, .say = o->quiet ? say_quietly : say_note};
     if (train_run(&j, &r, &e) < 0) die_err(&e);
     if (r.end == TRAIN_STOPPED) {

@@ -255,7 +255,16 @@ static int try_load(const char *path, struct training_tensors *t, struct progres
     return rc;
 }
 
-int checkpoint_resume(const char *dir, struct training_tensors *t, struct progress_state *s, const char *identity, struct buf *remarks, struct err *e) {
+/* Forgets the checkpoints of another training. */
+static int begin_anew(const char *dir, struct buf *remarks, struct err *e) {
+    char *all = io_join(dir, "checkpoints");
+    buf_addf(remarks, "%s: beginning anew\n", e->msg);
+    int rc = io_remove_tree(all, e);
+    free(all);
+    return rc;
+}
+
+int checkpoint_resume(const char *dir, struct training_tensors *t, struct progress_state *s, const char *identity, bool or_anew, struct buf *remarks, struct err *e) {
     int64_t *steps;
     int n, rc = -1;
     struct json_doc *here = json_parse(identity, strlen(identity), e);
@@ -272,7 +281,8 @@ int checkpoint_resume(const char *dir, struct training_tensors *t, struct progre
     }
     free(steps);
     json_doc_free(here);
-    return rc == OTHER ? -1 : rc == 0;
+    if (rc == OTHER) return or_anew ? begin_anew(dir, remarks, e) : -1;
+    return rc == 0;
 }
 
 int checkpoint_adapter(const char *dir, int64_t step, struct training_tensors *t, struct err *e) {

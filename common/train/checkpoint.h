@@ -34,8 +34,8 @@ int checkpoint_clean(const char *dir, struct err *e);
 /* Steps of the checkpoints there, ascending, give: free(3); *n their number. */
 int checkpoint_list(const char *dir, int64_t **steps, int *n, struct err *e);
 /* Loads the last whole one: 1, or 0 if there is none. A damaged one is passed over with a line in `remarks`; one whose
-   identity differs is RC_INPUT naming the first field that does. */
-int checkpoint_resume(const char *dir, struct training_tensors *t, struct progress_state *s, const char *identity, struct buf *remarks, struct err *e);
+   identity differs is RC_INPUT naming the first field that does; or, with or_anew, all are removed, a remark says so, and 0. */
+int checkpoint_resume(const char *dir, struct training_tensors *t, struct progress_state *s, const char *identity, bool or_anew, struct buf *remarks, struct err *e);
 /* Loads the adapter of one step only (the best one, at the end). */
 int checkpoint_adapter(const char *dir, int64_t step, struct training_tensors *t, struct err *e);
 /* dir/checkpoints/step-N; give. */

@@ -95,7 +95,7 @@ static int begin(struct run *r, struct err *e) {
     if (alloc_all(r, e) < 0 || lora_hash(j->a, r->initial, e) < 0) return -1;
     make_identity(r);
     if (checkpoint_clean(j->dir, e) < 0) return -1;
-    if (j->resume) found = checkpoint_resume(j->dir, &r->t, &r->at, r->identity.p, &remarks, e);
+    if (j->resume) found = checkpoint_resume(j->dir, &r->t, &r->at, r->identity.p, j->or_anew, &remarks, e);
     if (!found) r->at = (struct progress_state){0};
     if (found > 0) buf_addf(&remarks, "resumed after step %lld of %lld\n", (long long)r->at.step, (long long)r->total);
     if (j->resume && !found) buf_adds(&remarks, "no checkpoint to resume from: beginning with step 1\n");

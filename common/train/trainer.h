@@ -16,7 +16,8 @@ struct train_job { /* all borrowed */
     int tokens_per_pass;
     const char *base_dtype;      /* for the identity of checkpoints */
     const char *base_name;       /* for adapter_config.json */
-    bool resume;
+    bool resume;                 /* from the last whole checkpoint */
+    bool or_anew;                /* or from the beginning when the checkpoints are of another training */
     bool progress;               /* a progress line on a terminal */
     void (*ready)(void);         /* called before the first step: from here on an interrupt should set *stop; may be NULL */
     const volatile sig_atomic_t *stop; /* set: finish the step, write a checkpoint, return TRAIN_STOPPED */

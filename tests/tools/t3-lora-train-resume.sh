@@ -56,4 +56,13 @@ ok "resumes before a damaged checkpoint" $lt --max-steps 6 -o base --resume "$D/
 cp .err said
 ok "and says so" grep -q "$last is passed over: $last/optimizer.safetensors is damaged" said
 ok "to the same adapter" cmp base/$A other/$A
+# A pipeline's stage: go on where the settings are the same, else begin anew.
+ok "a run to go on from" $lt --max-steps 4 -q -o stage "$D/rows.jsonl"
+ok "other settings begin anew" sh -c "$lt --max-steps 6 --seed 5 -o stage --resume --overwrite '$D/rows.jsonl' 2>said"
+ok "and say why" grep -q "max_steps is 4 in the checkpoint and 6 now.*beginning anew\|seed is 42 in the checkpoint and 5 now.*beginning anew" said
+ok "a run of those settings" $lt --max-steps 6 --seed 5 -q -o alone "$D/rows.jsonl"
+ok "the same bytes" cmp stage/adapter_model.safetensors alone/adapter_model.safetensors
+ok "the same settings go on" sh -c "$lt --max-steps 6 --seed 5 -o stage --resume --overwrite '$D/rows.jsonl' 2>said; grep -q 'resumed after step' said"
+ok "to the same bytes" cmp stage/adapter_model.safetensors alone/adapter_model.safetensors
+
 done_testing
