@@ -26,19 +26,31 @@ unsigned long long sha256_u64(const void *p, size_t n) {
     return v;
 }
 
+/* The struct is OpenSSL's under our name: nothing else is kept. */
+struct sha256 *sha256_new(void) {
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    if (!c || !EVP_DigestInit_ex(c, EVP_sha256(), NULL)) BUG("SHA-256 is not available in libcrypto");
+    return (struct sha256 *)c;
+}
+
+void sha256_add(struct sha256 *s, const void *p, size_t n) { EVP_DigestUpdate((EVP_MD_CTX *)s, p, n); }
+
+void sha256_end(struct sha256 *s, char hex[SHA256_HEX]) {
+    unsigned char d[32];
+    EVP_DigestFinal_ex((EVP_MD_CTX *)s, d, NULL);
+    EVP_MD_CTX_free((EVP_MD_CTX *)s);
+    to_hex(d, hex);
+}
+
 int sha256_file(const char *path, char hex[SHA256_HEX], struct err *e) {
     FILE *f = fopen(path, "rb");
     if (!f) return err_sys(e, "cannot open %s", path);
-    EVP_MD_CTX *c = EVP_MD_CTX_new();
-    unsigned char d[32], piece[1 << 16];
+    struct sha256 *s = sha256_new();
+    unsigned char piece[1 << 16];
     size_t n;
-    if (!c || !EVP_DigestInit_ex(c, EVP_sha256(), NULL)) BUG("SHA-256 is not available in libcrypto");
-    while ((n = fread(piece, 1, sizeof piece, f)) > 0) EVP_DigestUpdate(c, piece, n);
+    while ((n = fread(piece, 1, sizeof piece, f)) > 0) sha256_add(s, piece, n);
     int bad = ferror(f);
-    EVP_DigestFinal_ex(c, d, NULL);
-    EVP_MD_CTX_free(c);
+    sha256_end(s, hex);
     fclose(f);
-    if (bad) return err_sys(e, "cannot read %s", path);
-    to_hex(d, hex);
-    return 0;
+    return bad ? err_sys(e, "cannot read %s", path) : 0;
 }
