@@ -18,30 +18,23 @@ struct tsource {
     struct strmap names;
 };
 
-enum format { STREAM, SAFETENSORS, GGUF };
-
-static int sniff(const char *path, enum format *format, struct err *e) {
+enum tsource_format tsource_sniff(const char *path) {
     struct stat st;
-    unsigned char p[4] = {0};
-    *format = STREAM;
-    if (!strcmp(path, "-") || stat(path, &st) < 0 || !S_ISREG(st.st_mode)) return 0; /* opening tells what is wrong */
+    unsigned char p[9];
+    if (!strcmp(path, "-") || stat(path, &st) < 0 || !S_ISREG(st.st_mode)) return TSOURCE_STREAM;
     FILE *f = fopen(path, "rb");
-    if (!f) return err_sys(e, "cannot open %s", path);
-    size_t n = fread(p, 1, 4, f);
-    fclose(f);
-    if (n == 4 && !memcmp(p, "GGUF", 4))
-        *format = GGUF;
-    else if (n < 4 || (memcmp(p, "\x5a\x2a\x4d\x18", 4) && memcmp(p, "\x28\xb5\x2f\xfd", 4))) /* our leading frame; any zstd file */
-        *format = SAFETENSORS;
-    return 0;
+    size_t n = f ? fread(p, 1, sizeof p, f) : 0;
+    if (f) fclose(f);
+    if (n >= 4 && !memcmp(p, "GGUF", 4)) return TSOURCE_GGUF;
+    if (n >= 4 && (!memcmp(p, "\x5a\x2a\x4d\x18", 4) || !memcmp(p, "\x28\xb5\x2f\xfd", 4))) return TSOURCE_STREAM; /* leading frame; any zstd */
+    return n == 9 && p[8] == '{' ? TSOURCE_SAFETENSORS : TSOURCE_UNKNOWN;
 }
 
 static int open_any(struct tsource *s, struct err *e) {
-    enum format format;
-    if (sniff(s->path, &format, e) < 0) return -1;
-    if (format == STREAM && !(s->stream = tstream_open(s->path, e))) return -1;
-    if (format == SAFETENSORS && !(s->st = safetensors_open(s->path, e))) return -1;
-    if (format == GGUF && !(s->gguf = gguf_open(s->path, e))) return -1;
+    enum tsource_format format = tsource_sniff(s->path);
+    if (format == TSOURCE_STREAM && !(s->stream = tstream_open(s->path, e))) return -1;
+    if (format == TSOURCE_GGUF && !(s->gguf = gguf_open(s->path, e))) return -1;
+    if ((format == TSOURCE_SAFETENSORS || format == TSOURCE_UNKNOWN) && !(s->st = safetensors_open(s->path, e))) return -1;
     const struct safetensors *h = tsource_header(s);
     s->n = h ? safetensors_count(h) : gguf_n_tensors(s->gguf);
     s->view = xcalloc((size_t)s->n + 1, sizeof *s->view);

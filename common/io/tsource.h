@@ -4,6 +4,10 @@
 #define COADOR_TSOURCE_H
 #include "common/io/tstream.h"
 
+enum tsource_format { TSOURCE_STREAM, TSOURCE_SAFETENSORS, TSOURCE_GGUF, TSOURCE_UNKNOWN };
+/* By the first bytes. "-" and what is not a regular file (a pipe, nothing at all) is taken for a stream. */
+enum tsource_format tsource_sniff(const char *path);
+
 struct tsource;
 /* "-" and what is not a regular file must be a tensor stream. give: tsource_close. Errors carry the name. */
 struct tsource *tsource_open(const char *path, struct err *e);

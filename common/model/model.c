@@ -135,22 +135,47 @@ static int load_norms(struct model *m, struct err *e) {
     return rc;
 }
 
-static int load_all(struct model *m, enum base_dtype base, struct err *e) {
+/* The linear that t is, and whether rows are to be put in order; false for norms and RoPE tables. */
+static bool linear_of(struct model *m, const struct tensor *t, struct weight **w, bool *reorder) {
     const struct weights *f = m->store->files;
-    if (load_norms(m, e) < 0 || load(m, &m->embed, f->embed, BASE_KEEP, 0, e) < 0) return -1;
-    m->head = m->embed;
-    if (f->head != f->embed && load(m, &m->head, f->head, BASE_KEEP, 0, e) < 0) return -1;
     for (int l = 0; l < m->cfg.L; l++)
-        for (int s = 0; s < N_SITES; s++) {
-            bool reorder = f->permuted && (s == SITE_Q || s == SITE_K);
-            if (load(m, &m->layers[l].w[s], f->layers[l].w[s], base, reorder ? m->cfg.D : 0, e) < 0) return -1;
-        }
+        for (int s = 0; s < N_SITES; s++)
+            if (f->layers[l].w[s] == t) {
+                *w = &m->layers[l].w[s];
+                *reorder = f->permuted && (s == SITE_Q || s == SITE_K);
+                return true;
+            }
+    return false;
+}
+
+/* One of the files' tensors, where it belongs; norms wait in host memory for the last. */
+static int place(struct model *m, int i, enum base_dtype base, struct err *e) {
+    struct weights *f = m->store->files;
+    const struct tensor *t = f->all[i];
+    struct weight *w = t == f->embed ? &m->embed : t == f->head ? &m->head : NULL;
+    bool reorder = false, linear = !w && linear_of(m, t, &w, &reorder);
+    if (weights_take(f, i, e) < 0) return -1;
+    if (!w) return 0;
+    if (load(m, w, t, linear ? base : BASE_KEEP, reorder ? m->cfg.D : 0, e) < 0) return -1;
+    if (w->data == t->data) return 0; /* used where it lies */
+    if (dev_err(m->d, m->d->sync(m->d->ctx), e, t->name, t->bytes) < 0) return -1;
+    weights_drop(f, i);
+    return 0;
+}
+
+/* In the order of the files, which is the only one that a pipe has. */
+static int load_all(struct model *m, enum base_dtype base, struct err *e) {
+    struct weights *f = m->store->files;
+    for (int i = 0; i < f->n; i++)
+        if (place(m, i, base, e) < 0) return -1;
+    if (f->head == f->embed) m->head = m->embed;
+    if (weights_check_copy(f, e) < 0 || load_norms(m, e) < 0) return -1;
     return dev_err(m->d, m->d->sync(m->d->ctx), e, "loading the model", 0);
 }
 
 static int load_tokenizer(struct model *m, struct err *e) {
     const struct weights *f = m->store->files;
-    char *path = f->gguf ? NULL : io_join(f->path, "tokenizer.json");
+    char *path = f->gguf ? NULL : weights_file(f, "tokenizer.json");
     m->tok = f->gguf ? tokenizer_from_gguf(f->gguf, e) : tokenizer_from_json(path, e);
     free(path);
     if (!m->tok) return -1;

@@ -30,13 +30,14 @@ struct model {
     size_t weight_bytes;           /* in device memory, mapped parts included */
     struct model_store *store;     /* files and device memory held; private */
 };
-/* Opens a GGUF file or a Hugging Face directory (config.json + safetensors). Linears become `base`; embedding and
+/* Opens a GGUF file, a Hugging Face directory (config.json + safetensors), or a tensor stream or the safetensors file in it
+   ("-": a stream from stdin; its config.json and tokenizer.json travel along). Linears become `base`; embedding and
    head keep their type; norms are f32. Every tensor of the shape must be there with its shape, and nothing else may be
    (rope_freqs apart). give: model_close. */
 struct model *model_open(const char *path, struct dev *d, enum base_dtype base, struct err *e);
 void model_close(struct model *m);
-/* Identity of the base, 64 hex digits: SHA-256 of a GGUF file; of a directory's tensors by name, type, shape and bytes,
-   however they are sharded. Computed when first asked for (0.6 s a GB with SHA instructions), then kept. */
+/* Identity of the base, 64 hex digits: SHA-256 of a GGUF file; of a directory's or a stream's tensors by name, type,
+   shape and bytes, however they are sharded. Computed when first asked for (0.6 s a GB with SHA instructions), then kept. */
 const char *model_hash(const struct model *m);
 /* Bytes the weights will take on a device, from the header alone (for --estimate). */
 int model_estimate(const char *path, enum base_dtype base, struct model_config *cfg, size_t *bytes, struct err *e);

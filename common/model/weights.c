@@ -88,18 +88,14 @@ static int find_layer(struct finder *f, int l) {
     return need(f, &x->mlp_norm, name, 0, c->C);
 }
 
-/* A tied model may also store its head, as some exporters do; then it must be the embedding's bytes. */
+/* A tied model may also store its head, as some exporters do; weights_check_copy looks at it. */
 static int find_head(struct finder *f) {
     struct weights *w = f->w;
     const char *name = w->gguf ? "output.weight" : "lm_head.weight";
-    const struct tensor *extra;
     w->head = w->embed;
     if (!w->cfg.tied) return need(f, &w->head, name, w->cfg.V, w->cfg.C);
     if (strmap_get(&f->names, name, strlen(name)) < 0) return 0;
-    if (need(f, &extra, name, w->cfg.V, w->cfg.C) < 0) return -1;
-    if (extra->type != w->embed->type || memcmp(extra->data, w->embed->data, extra->bytes))
-        return fail(f, "tensor %s differs from the embedding, although tie_word_embeddings is true", name);
-    return 0;
+    return need(f, &w->copy, name, w->cfg.V, w->cfg.C);
 }
 
 /* Tensors that carry nothing new: the RoPE tables that some files hold (config.c has checked llama.cpp's). */
@@ -141,10 +137,37 @@ struct weights *weights_open(const char *path, struct err *e) {
     return NULL;
 }
 
+static int index_of(const struct weights *w, const struct tensor *t) {
+    int i = 0;
+    while (w->all[i] != t) i++;
+    return i;
+}
+
+int weights_check_copy(const struct weights *w, struct err *e) {
+    const struct tensor *a = w->embed, *b = w->copy;
+    if (!b) return 0;
+    bool same = a->type == b->type;
+    if (same && w->flow) /* their bytes may be gone */
+        same = !strcmp(flow_digest(w->flow, index_of(w, a)), flow_digest(w->flow, index_of(w, b)));
+    else if (same)
+        same = !memcmp(a->data, b->data, a->bytes);
+    if (same) return 0;
+    return err_set(e, RC_INPUT, "%s: tensor %s differs from the embedding, although tie_word_embeddings is true", w->path, b->name);
+}
+
+int weights_take(struct weights *w, int i, struct err *e) { return w->flow ? flow_take(w, i, e) : 0; }
+
+void weights_drop(struct weights *w, int i) {
+    if (w->flow) flow_drop(w, i);
+}
+
+char *weights_file(const struct weights *w, const char *name) { return io_join(w->flow ? flow_dir(w->flow) : w->path, name); }
+
 void weights_close(struct weights *w) {
     if (!w) return;
     gguf_close(w->gguf);
     for (int i = 0; i < w->n_shards; i++) safetensors_close(w->shards[i]);
+    flow_close(w->flow);
     free(w->shards);
     free(w->all);
     free(w->layers);

@@ -14,20 +14,38 @@ struct weights {
     struct gguf *gguf;             /* the one, or … */
     struct safetensors **shards;   /* … the others */
     int n_shards;
+    struct weights_flow *flow;     /* … or a stream or lone safetensors file with config.json in it (weights_flow.c) */
     const struct tensor **all;     /* every tensor of the files */
     int n;
     bool permuted;                 /* rows of q and k lie in llama.cpp's order */
     struct model_config cfg;
     const struct tensor *embed, *head, *norm; /* head is embed when tied */
+    const struct tensor *copy;     /* a tied head that is stored all the same, or NULL */
     struct layer_files *layers;    /* cfg.L */
 };
 
 /* Opens, reads the shape, and finds every tensor with its shape and a type that the kernels take; a tensor that has no
-   role is an error. Nothing is read beyond the headers. give: weights_close. */
+   role is an error. Nothing is read beyond the headers: the data of tensors in a stream is NULL. give: weights_close. */
 struct weights *weights_open(const char *path, struct err *e);
 void weights_close(struct weights *w);
 /* Fills w->all, w->gguf or w->shards, w->cfg (weights_source.c). */
 int weights_source(struct weights *w, struct err *e);
-/* The base's identity (model.h: model_hash). */
+/* Makes all[i]->data point to its bytes; asked for in the order of `all`, each once. Of a stream: reads them into memory
+   that weights_drop or weights_close gives back. */
+int weights_take(struct weights *w, int i, struct err *e);
+void weights_drop(struct weights *w, int i); /* its bytes are used up; of mapped files nothing happens */
+/* After all were taken: a stored copy of a tied head is the embedding. */
+int weights_check_copy(const struct weights *w, struct err *e);
+/* "tokenizer.json" as a path; give. */
+char *weights_file(const struct weights *w, const char *name);
+
+/* weights_flow.c: the same of a stream. */
+int flow_open(struct weights *w, struct err *e);
+void flow_close(struct weights_flow *f);
+int flow_take(struct weights *w, int i, struct err *e);
+void flow_drop(struct weights *w, int i);
+const char *flow_dir(const struct weights_flow *f);            /* where its files lie */
+const char *flow_digest(const struct weights_flow *f, int i);  /* SHA-256 of all[i], once taken */
+/* The base's identity (model.h: model_hash). Of a stream: after all were taken. */
 void weights_hash(const struct weights *w, char hex[65]);
 #endif

@@ -1,7 +1,9 @@
-/* Where a model's tensors lie: a GGUF file, or a directory with one model.safetensors or shards named by an index. */
+/* Where a model's tensors lie: a GGUF file, a directory with one model.safetensors or shards named by an index, or a
+   stream (weights_flow.c). */
 #include "common/io/io.h"
 #include "common/io/json.h"
 #include "common/io/sha256.h"
+#include "common/io/tsource.h"
 #include "common/model/weights.h"
 #include <stdlib.h>
 #include <string.h>
@@ -93,15 +95,29 @@ static int open_dir(struct weights *w, struct err *e) {
     return rc < 0 ? -1 : open_tensors(w, e);
 }
 
-int weights_source(struct weights *w, struct err *e) { return io_is_dir(w->path) ? open_dir(w, e) : open_gguf(w, e); }
-
-/* ---- identity ---- */
-static int by_name(const void *a, const void *b) {
-    return strcmp((*(const struct tensor *const *)a)->name, (*(const struct tensor *const *)b)->name);
+int weights_source(struct weights *w, struct err *e) {
+    if (io_is_dir(w->path)) return open_dir(w, e);
+    enum tsource_format format = tsource_sniff(w->path);
+    return format == TSOURCE_STREAM || format == TSOURCE_SAFETENSORS ? flow_open(w, e) : open_gguf(w, e);
 }
 
-/* A file: its SHA-256. A directory, however it is sharded: the SHA-256 of one line a tensor, sorted by name:
-   name, type, sizes joined by x, SHA-256 of the bytes; parted by single spaces. */
+/* ---- identity ---- */
+static int by_line(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* Name, type, sizes joined by x, SHA-256 of the bytes; parted by single spaces. give. */
+static char *identity_line(const struct weights *w, int i) {
+    const struct tensor *t = w->all[i];
+    struct buf b = BUF_INIT;
+    char hex[65];
+    buf_addf(&b, "%s %s ", t->name, dtype_name(t->type));
+    for (int k = 0; k < t->dims; k++) buf_addf(&b, "%s%lld", k ? "x" : "", (long long)t->shape[k]);
+    if (!w->flow) sha256_hex(t->data, t->bytes, hex);
+    buf_addf(&b, " %s\n", w->flow ? flow_digest(w->flow, i) : hex);
+    return buf_detach(&b);
+}
+
+/* A GGUF file: its SHA-256. Tensors in a directory, however it is sharded, or in a stream: the SHA-256 of their sorted
+   identity lines. */
 void weights_hash(const struct weights *w, char hex[65]) {
     if (w->gguf) {
         const void *p;
@@ -111,16 +127,14 @@ void weights_hash(const struct weights *w, char hex[65]) {
         return;
     }
     struct buf b = BUF_INIT;
-    const struct tensor **t = xcalloc((size_t)w->n + 1, sizeof *t);
-    memcpy(t, w->all, (size_t)w->n * sizeof *t);
-    qsort(t, (size_t)w->n, sizeof *t, by_name);
+    char **line = xcalloc((size_t)w->n + 1, sizeof *line);
+    for (int i = 0; i < w->n; i++) line[i] = identity_line(w, i);
+    qsort(line, (size_t)w->n, sizeof *line, by_line);
     for (int i = 0; i < w->n; i++) {
-        buf_addf(&b, "%s %s ", t[i]->name, dtype_name(t[i]->type));
-        for (int k = 0; k < t[i]->dims; k++) buf_addf(&b, "%s%lld", k ? "x" : "", (long long)t[i]->shape[k]);
-        sha256_hex(t[i]->data, t[i]->bytes, hex);
-        buf_addf(&b, " %s\n", hex);
+        buf_adds(&b, line[i]);
+        free(line[i]);
     }
     sha256_hex(b.p, b.n, hex);
     buf_release(&b);
-    free(t);
+    free(line);
 }
