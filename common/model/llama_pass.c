@@ -20,11 +20,16 @@ static void take_acts(struct layout *l, struct acts *t, const struct model_confi
     for (int s = 0; s < N_SITES; s++) t->h[s] = train && a->sites[s] ? layout_take(l, dtype_bytes(act, R * a->r)) : h;
 }
 
-static void take_backward(struct layout *l, struct llama_pass *p, const struct model_config *c, const struct lora_config *a, int64_t R, enum dtype act) {
-    int64_t wide = R * widest_input(c);
+static void take_gradients(struct layout *l, struct llama_pass *p, const struct model_config *c, int64_t R, enum dtype act) {
+    p->x_out = layout_take(l, dtype_bytes(act, R * c->C));
     p->dx = layout_take(l, dtype_bytes(act, R * c->C));
-    p->dn = layout_take(l, dtype_bytes(act, wide));
+    p->dn = layout_take(l, dtype_bytes(act, R * widest_input(c)));
     p->dxg = layout_take(l, dtype_bytes(act, R * c->C));
+}
+
+/* Scratch that only the layers use: it lies where the logits are while the head runs. */
+static void take_layer_scratch(struct layout *l, struct llama_pass *p, const struct model_config *c, const struct lora_config *a, int64_t R, enum dtype act) {
+    int64_t wide = R * widest_input(c);
     p->dq = layout_take(l, dtype_bytes(act, R * c->H * c->D));
     p->dk = layout_take(l, dtype_bytes(act, R * c->G * c->D));
     p->dv = layout_take(l, dtype_bytes(act, R * c->G * c->D));
@@ -59,16 +64,14 @@ static size_t lay_out(struct llama_pass *p, const struct model_config *c, enum d
     p->xn = layout_take(&l, dtype_bytes(act, R * widest_input(c)));
     p->xg = layout_take(&l, dtype_bytes(act, R * c->C));
     p->rstd_g = layout_take(&l, (size_t)R * sizeof(float));
-    p->logits = layout_take(&l, dtype_bytes(act, (int64_t)p->chunk * c->V));
     p->loss = layout_take(&l, (size_t)R * sizeof(float));
-    if (p->train) {
-        p->x_out = layout_take(&l, dtype_bytes(act, R * c->C));
-        take_backward(&l, p, c, &p->lora, R, act);
-    } else if (p->acts) {
-        p->x_out = p->acts[0].x;
-    }
     take_batch(&l, p);
-    return l.at;
+    if (p->train) take_gradients(&l, p, c, R, act);
+    else if (p->acts) p->x_out = p->acts[0].x;
+    struct layout layers = l;
+    p->logits = layout_take(&l, dtype_bytes(act, (int64_t)p->chunk * c->V));
+    if (p->train) take_layer_scratch(&layers, p, c, &p->lora, R, act);
+    return l.at > layers.at ? l.at : layers.at;
 }
 
 /* Rows of logits at a time: enough that decoding the head's packed weight is small beside the product. */
