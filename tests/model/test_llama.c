@@ -121,6 +121,34 @@ static void test_differences_few_sites(void **state) {
     differences(1u << SITE_Q | 1u << SITE_UP, 0.3, true);
 }
 
+/* The keys under which a step drops, by layer and site: what dropout.h promises, one mask an input or one a module. */
+static dropout_fn *real_dropout;
+static int dropped[2][16];
+static void note_dropout(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C) {
+    assert_true(key->layer < 2 && key->site < 16 && key->step == 5 && key->seed == 0x123456789abcdef0u && key->p == 0.25f);
+    dropped[key->layer][key->site]++;
+    real_dropout(k, beta, y, x, seq, pos, key, R, C);
+}
+static void test_dropout_keys(void **state) {
+    struct packed b;
+    float loss[TINY_R];
+    tiny_batch(&b);
+    for (int per_module = 0; per_module < 2; per_module++) {
+        struct rig g = rig_new("cpu", ALL_SITES & ~(1u << SITE_K), 0.25, per_module, 0);
+        real_dropout = g.d->dropout;
+        g.d->dropout = note_dropout;
+        memset(dropped, 0, sizeof dropped);
+        rig_step(&g, &b, loss);
+        for (int l = 0; l < 2; l++)
+            for (int s = 0; s < 16; s++) {
+                bool used = per_module ? s >= 8 && s < 8 + N_SITES && s != 8 + SITE_K : s < 4;
+                bool masks_dx = used && (l > 0 || (per_module ? s > 8 + SITE_V : s > 0)); /* nothing below layer 0's norm */
+                assert_int_equal(dropped[l][s], 2 * used + masks_dx);                    /* x twice, and its gradient */
+            }
+        rig_free(&g);
+    }
+}
+
 /* A batch of one sequence out of b. */
 static struct packed one_of(const struct packed *b, int s, int32_t *cu, int32_t *sel) {
     struct packed one = {.S = 1, .R = b->cu[s + 1] - b->cu[s], .ids = b->ids + b->cu[s], .pos = b->pos + b->cu[s], .seq = b->seq + b->cu[s], .cu = cu, .sel = sel};
@@ -176,7 +204,7 @@ static void test_devices_agree(void **state) {
     struct err e = ERR_INIT;
     tiny_batch(&b);
     for (int i = 0; i < 3; i++) {
-        g[i] = rig_new(name[i], ALL_SITES, i ? 0.3 : 0.3, false, 8);
+        g[i] = rig_new(name[i], ALL_SITES, 0.3, false, 8);
         rig_step(&g[i], &b, loss[i]);
         rig_grad(&g[i]);
     }
@@ -341,7 +369,8 @@ static void test_bad_ids(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_differences),          cmocka_unit_test(test_differences_dropout), cmocka_unit_test(test_differences_dropout_per_module),
-        cmocka_unit_test(test_differences_few_sites), cmocka_unit_test(test_packed_is_separate),  cmocka_unit_test(test_devices_agree),
+        cmocka_unit_test(test_differences_few_sites), cmocka_unit_test(test_dropout_keys),
+        cmocka_unit_test(test_packed_is_separate),  cmocka_unit_test(test_devices_agree),
         cmocka_unit_test(test_gradient_adds_and_score), cmocka_unit_test(test_score_and_logits), cmocka_unit_test(test_adapters_sum),
         cmocka_unit_test(test_bytes),                cmocka_unit_test(test_bad_ids),
     };
