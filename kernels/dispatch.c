@@ -2,9 +2,17 @@
 #include "kernels/cpu/cpu.h"
 #include <omp.h>
 #include <string.h>
+#if CPU_X86
+#include <cpuid.h>
+#endif
 
 #if CPU_X86
-bool cpu_has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); }
+/* The first two include the question whether the system keeps the wide registers; F16C (leaf 1, ecx bit 29) is no name
+   that every compiler knows here. */
+bool cpu_has_avx2(void) {
+    unsigned a, b, c, d;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && c >> 29 & 1;
+}
 #else
 bool cpu_has_avx2(void) { return false; }
 #endif
