@@ -2,8 +2,9 @@
    A is f32 with any steps; B is a weight of any type, W(K,N) or the transpose of W(N,K), decoded 16 columns × GEMM_KC
    at a time into a panel that stays in the first-level cache: there is never a decoded copy of a weight.
 
-   There is no BLAS below: on a Zen 4 core (1024 rows, 576 × 1536, AVX2 against OpenBLAS 0.3.21's AVX-512 kernels) this
-   gives 98 to 104 % of sgemm's rate with the weight already in f32, and the weight need not be (tests/bench/gemm.c).
+   There is no BLAS below: on one Zen 4 core at 1024 rows, 576 × 576 to 1536 × 576 and Q4_1 weights this AVX2 product runs at
+   0.98 to 1.10 of sgemm's rate in OpenBLAS 0.3.21 (its AVX-512 kernels, the weight decoded beforehand): 99 to 109 beside
+   98 to 105 GFLOP/s, tests/bench/gemm.c.
 
    Order of summation, the same on every path and for every M, N, tiling and thread count: K is cut in blocks of GEMM_KC,
    each summed by one chain of fused multiply-adds from 0, and the blocks are added to C in order. So a row of a product
