@@ -51,7 +51,7 @@ static int get_bool(const struct reader *r, const char *key, bool *out) {
 
 /* What this reader does not compute, by field: each must be absent, null or false. */
 static int check_refused(const struct reader *r) {
-    static const char *const unset[] = {"attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "quantization_config", "num_experts"};
+    static const char *const unset[] = {"attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "num_experts"};
     const struct json *v = json_get(r->root, "model_type");
     if (is_null(v)) return err_set(r->e, RC_INPUT, "%s: field model_type is missing", r->path);
     if (!json_is_str(v, "llama")) return refuse(r, "model_type", v, "\"llama\"");
@@ -173,6 +173,7 @@ int config_from_json(struct model_config *c, const char *path, struct err *e) {
     *c = (struct model_config){.rope = ROPE_DEFAULT};
     int rc = r.root->type != JSON_OBJECT ? refuse(&r, "the file", r.root, "an object") : 0;
     if (!rc) rc = check_refused(&r);
+    if (!rc) rc = config_quant(c, r.root, path, e);
     if (!rc) rc = read_sizes(c, &r);
     if (!rc) rc = read_rope(c, &r);
     if (!rc) rc = config_check(c, path, e);

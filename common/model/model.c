@@ -56,38 +56,34 @@ static enum dtype stored_type(enum dtype from, enum base_dtype base) {
     return base == BASE_F32 ? DT_F32 : base == BASE_BF16 ? DT_BF16 : from;
 }
 
-/* cols values of type `from` at src to type `to` at dst; row is scratch of cols f32. */
-static void convert_row(void *dst, enum dtype to, const void *src, enum dtype from, int64_t cols, float *row) {
-    if (to == from) {
-        memcpy(dst, src, dtype_bytes(from, cols));
+/* Row r of w to type `to` at dst; row is scratch of cols f32. */
+static void convert_row(void *dst, enum dtype to, const struct weight *w, int64_t r, float *row) {
+    if (to == w->type) { /* plain or in whole blocks: only such rows are moved as they are */
+        size_t bytes = dtype_bytes(to, w->cols);
+        memcpy(dst, (const char *)w->data + (size_t)r * bytes, bytes);
         return;
     }
-    dtype_to_f32(row, from, src, cols);
-    if (to == DT_F32) {
-        memcpy(dst, row, (size_t)cols * 4);
-    } else {
-        for (int64_t i = 0; i < cols; i++) {
-            uint16_t h = f32_to_bf16(row[i]);
-            memcpy((char *)dst + 2 * i, &h, 2);
-        }
+    weight_to_f32(to == DT_F32 ? dst : row, w, r, 0, w->cols);
+    for (int64_t i = 0; to != DT_F32 && i < w->cols; i++) {
+        uint16_t h = f32_to_bf16(row[i]);
+        memcpy((char *)dst + 2 * i, &h, 2);
     }
 }
 
-/* Rows of t, in order and converted to w->type, into device memory: pieces of whole rows. */
-static int stream_rows(struct model *m, struct weight *w, const struct tensor *t, int D, struct err *e) {
-    size_t from = dtype_bytes(t->type, w->cols), to = dtype_bytes(w->type, w->cols), bytes = (size_t)w->rows * to;
+/* Rows of `from`, in order and converted to w->type, into device memory: pieces of whole rows. */
+static int stream_rows(struct model *m, struct weight *w, const struct weight *from, const char *name, int D, struct err *e) {
+    size_t to = dtype_bytes(w->type, w->cols), bytes = (size_t)w->rows * to;
     int64_t at_once = to < PIECE ? (int64_t)(PIECE / to) : 1;
     void *dev;
-    if (take_memory(m, &dev, bytes, t->name, e) < 0) return -1;
+    if (take_memory(m, &dev, bytes, name, e) < 0) return -1;
     if (at_once > w->rows) at_once = w->rows;
     char *piece = malloc((size_t)at_once * to);
     float *row = malloc((size_t)w->cols * 4);
-    int rc = piece && row ? 0 : err_set(e, RC_IO, "out of memory: reading tensor %s needs %zu bytes", t->name, (size_t)at_once * to);
+    int rc = piece && row ? 0 : err_set(e, RC_IO, "out of memory: reading tensor %s needs %zu bytes", name, (size_t)at_once * to);
     for (int64_t r = 0; !rc && r < w->rows; r += at_once) {
         int64_t n = w->rows - r < at_once ? w->rows - r : at_once;
-        for (int64_t i = 0; i < n; i++)
-            convert_row(piece + (size_t)i * to, w->type, (const char *)t->data + (size_t)source_row(r + i, D) * from, t->type, w->cols, row);
-        rc = dev_err(m->d, m->d->upload(m->d->ctx, (char *)dev + (size_t)r * to, piece, (size_t)n * to), e, t->name, (size_t)n * to);
+        for (int64_t i = 0; i < n; i++) convert_row(piece + (size_t)i * to, w->type, from, source_row(r + i, D), row);
+        rc = dev_err(m->d, m->d->upload(m->d->ctx, (char *)dev + (size_t)r * to, piece, (size_t)n * to), e, name, (size_t)n * to);
     }
     free(piece);
     free(row);
@@ -96,14 +92,38 @@ static int stream_rows(struct model *m, struct weight *w, const struct tensor *t
 }
 
 /* safetensors allows tensors at any byte; kernels read whole values. */
-static bool aligned(const struct tensor *t) { return (uintptr_t)t->data % (t->type == DT_F32 ? 4 : 2) == 0; }
+static bool aligned(const struct weight *w) {
+    size_t bytes = dtype_block_bytes(w->type); /* GGUF's blocks begin with, or hold, f16 */
+    return (uintptr_t)w->data % (bytes > 4 ? 2 : bytes) == 0;
+}
 
-static int load(struct model *m, struct weight *w, const struct tensor *t, enum base_dtype base, int D, struct err *e) {
-    *w = (struct weight){.type = stored_type(t->type, base), .rows = t->shape[0], .cols = t->shape[1]};
-    if (D || w->type != t->type || !aligned(t)) return stream_rows(m, w, t, D, e);
-    if (dev_err(m->d, m->d->map_host(m->d->ctx, &w->data, t->data, t->bytes), e, t->name, t->bytes) < 0) return -1;
-    hold(m, w->data, t->bytes, true);
+static int map(struct model *m, const void **p, size_t bytes, const char *what, struct err *e) {
+    if (!*p) return 0;
+    if (dev_err(m->d, m->d->map_host(m->d->ctx, p, *p, bytes), e, what, bytes) < 0) return -1;
+    hold(m, *p, bytes, true);
     return 0;
+}
+
+/* What lies beside the values: scales of int8 rows, of blocks, of blocks of scales. */
+static int map_scales(struct model *m, struct weight *w, const char *what, struct err *e) {
+    const void *scale = w->scale, *codes = w->scale_q, *table = w->scale_map;
+    size_t n = w->type == DT_I8 ? (size_t)w->rows : (size_t)(!scale ? 0 : codes ? weight_nested(w) : weight_blocks(w));
+    if (map(m, &scale, n * 4, what, e) < 0 || map(m, &codes, codes ? (size_t)weight_blocks(w) : 0, what, e) < 0 || map(m, &table, 1024, what, e) < 0) return -1;
+    w->scale = scale;
+    w->scale_q = codes;
+    w->scale_map = table;
+    return 0;
+}
+
+/* D: rows of q and k are put in order, by heads of so many; 0: they lie as they should. */
+static int load(struct model *m, struct weight *w, const struct weight *from, const char *name, enum base_dtype base, int D, struct err *e) {
+    enum dtype type = stored_type(from->type, base);
+    if (D || type != from->type || !aligned(from)) {
+        *w = weight_plain(type, from->rows, from->cols, NULL);
+        return stream_rows(m, w, from, name, D, e);
+    }
+    *w = *from;
+    return map(m, &w->data, weight_data_bytes(w), name, e) < 0 ? -1 : map_scales(m, w, name, e);
 }
 
 /* ---- all of them ---- */
@@ -135,32 +155,55 @@ static int load_norms(struct model *m, struct err *e) {
     return rc;
 }
 
-/* The linear that t is, and whether rows are to be put in order; false for norms and RoPE tables. */
-static bool linear_of(struct model *m, const struct tensor *t, struct weight **w, bool *reorder) {
-    const struct weights *f = m->store->files;
-    for (int l = 0; l < m->cfg.L; l++)
-        for (int s = 0; s < N_SITES; s++)
-            if (f->layers[l].w[s] == t) {
-                *w = &m->layers[l].w[s];
-                *reorder = f->permuted && (s == SITE_Q || s == SITE_K);
-                return true;
-            }
-    return false;
+/* Whether the device uses t where it lies. */
+static bool in_place(const struct weight *w, const struct tensor *t) {
+    return t->data == w->data || t->data == (const void *)w->scale || t->data == (const void *)w->scale_q || t->data == (const void *)w->scale_map;
 }
 
-/* One of the files' tensors, where it belongs; norms wait in host memory for the last. */
+/* Gives back the bytes of all[i], unless w uses them. */
+static int let_go(struct model *m, int i, const struct weight *w, struct err *e) {
+    struct weights *f = m->store->files;
+    if (in_place(w, f->all[i])) return 0;
+    if (dev_err(m->d, m->d->sync(m->d->ctx), e, f->all[i]->name, f->all[i]->bytes) < 0) return -1;
+    weights_drop(f, i);
+    return 0;
+}
+
+/* all[i] was the last part of x: the linear is made, and its parts are let go. */
+static int place_linear(struct model *m, struct matrix *x, int layer, enum site site, int i, enum base_dtype base, struct err *e) {
+    struct weights *f = m->store->files;
+    struct weight *w = &m->layers[layer].w[site];
+    bool reorder = f->permuted && (site == SITE_Q || site == SITE_K);
+    if (matrix_finish(f, x, e) < 0) return err_prefix(e, "%s: ", f->path);
+    if (load(m, w, &x->w, x->part[PART_WEIGHT]->name, base, reorder ? m->cfg.D : 0, e) < 0) return -1;
+    for (int j = i; j >= 0; j--)
+        for (int p = 0; p < N_PARTS; p++)
+            if (x->part[p] == f->all[j] && let_go(m, j, w, e) < 0) return -1;
+    return 0;
+}
+
+static bool complete(const struct matrix *x, const struct weights *f, int taken) {
+    int parts = 0, seen = 0;
+    for (int p = 0; p < N_PARTS; p++) parts += x->part[p] != NULL;
+    for (int j = taken; j >= 0 && seen < parts; j--)
+        for (int p = 0; p < N_PARTS; p++) seen += x->part[p] == f->all[j];
+    return seen == parts;
+}
+
+/* One of the files' tensors, where it belongs; parts of a linear wait for the others, norms in host memory for the last. */
 static int place(struct model *m, int i, enum base_dtype base, struct err *e) {
     struct weights *f = m->store->files;
     const struct tensor *t = f->all[i];
     struct weight *w = t == f->embed ? &m->embed : t == f->head ? &m->head : NULL;
-    bool reorder = false, linear = !w && linear_of(m, t, &w, &reorder);
+    int layer;
+    enum site site;
     if (weights_take(f, i, e) < 0) return -1;
-    if (!w) return 0;
-    if (load(m, w, t, linear ? base : BASE_KEEP, reorder ? m->cfg.D : 0, e) < 0) return -1;
-    if (w->data == t->data) return 0; /* used where it lies */
-    if (dev_err(m->d, m->d->sync(m->d->ctx), e, t->name, t->bytes) < 0) return -1;
-    weights_drop(f, i);
-    return 0;
+    if (!w) {
+        struct matrix *x = weights_matrix(f, t, &layer, &site);
+        return x && complete(x, f, i) ? place_linear(m, x, layer, site, i, base, e) : 0;
+    }
+    struct weight from = weight_plain(t->type, t->shape[0], t->shape[1], t->data);
+    return load(m, w, &from, t->name, BASE_KEEP, 0, e) < 0 ? -1 : let_go(m, i, w, e);
 }
 
 /* In the order of the files, which is the only one that a pipe has. */
@@ -229,8 +272,12 @@ int model_estimate(const char *path, enum base_dtype base, struct model_config *
     *bytes = norm_values(cfg) * 4 + f->embed->bytes + (f->head != f->embed ? f->head->bytes : 0);
     for (int l = 0; l < cfg->L; l++)
         for (int s = 0; s < N_SITES; s++) {
-            const struct tensor *t = f->layers[l].w[s];
-            *bytes += dtype_bytes(stored_type(t->type, base), t->shape[0] * t->shape[1]);
+            const struct matrix *x = &f->layers[l].w[s];
+            enum dtype type = stored_type(x->w.type, base);
+            static const enum part kept[] = {PART_WEIGHT, PART_SCALE, PART_SECOND, PART_MAP};
+            for (int p = 0; p < 4 && type == x->w.type; p++)
+                if (x->part[kept[p]] && (p == 0 || type != DT_TERNARY)) *bytes += x->part[kept[p]]->bytes;
+            if (type != x->w.type) *bytes += dtype_bytes(type, x->w.rows * x->w.cols);
         }
     weights_close(f);
     return 0;

@@ -68,6 +68,17 @@ static int need(struct finder *f, const struct tensor **out, const char *name, i
     return 0;
 }
 
+static const struct tensor *get_by_name(void *arg, const char *name) { return find(arg, name); }
+
+static int find_linear(struct finder *f, struct matrix *m, const char *name, int rows, int cols) {
+    int rc = matrix_find(m, &f->w->cfg, name, rows, cols, get_by_name, f, f->e);
+    if (rc < 0) return err_prefix(f->e, "%s: ", f->w->path);
+    if (rc > 0) return 0;
+    if (need(f, &m->part[PART_WEIGHT], name, rows, cols) < 0) return -1;
+    m->w = weight_plain(m->part[PART_WEIGHT]->type, rows, cols, NULL);
+    return 0;
+}
+
 static int find_layer(struct finder *f, int l) {
     struct layer_files *x = &f->w->layers[l];
     const struct model_config *c = &f->w->cfg;
@@ -80,7 +91,7 @@ static int find_layer(struct finder *f, int l) {
             snprintf(name, sizeof name, "blk.%d.%s.weight", l, gguf_sites[s]);
         else
             snprintf(name, sizeof name, "model.layers.%d.%s.weight", l, site_paths[s]);
-        if (need(f, &x->w[s], name, rows, cols) < 0) return -1;
+        if (find_linear(f, &x->w[s], name, rows, cols) < 0) return -1;
     }
     snprintf(name, sizeof name, g ? "blk.%d.attn_norm.weight" : "model.layers.%d.input_layernorm.weight", l);
     if (need(f, &x->attn_norm, name, 0, c->C) < 0) return -1;
@@ -137,6 +148,18 @@ struct weights *weights_open(const char *path, struct err *e) {
     return NULL;
 }
 
+struct matrix *weights_matrix(const struct weights *w, const struct tensor *t, int *layer, enum site *site) {
+    for (int l = 0; l < w->cfg.L; l++)
+        for (int s = 0; s < N_SITES; s++)
+            for (int p = 0; p < N_PARTS; p++)
+                if (w->layers[l].w[s].part[p] == t) {
+                    *layer = l;
+                    *site = (enum site)s;
+                    return &w->layers[l].w[s];
+                }
+    return NULL;
+}
+
 static int index_of(const struct weights *w, const struct tensor *t) {
     int i = 0;
     while (w->all[i] != t) i++;
@@ -168,6 +191,8 @@ void weights_close(struct weights *w) {
     gguf_close(w->gguf);
     for (int i = 0; i < w->n_shards; i++) safetensors_close(w->shards[i]);
     flow_close(w->flow);
+    for (int i = 0; i < w->n_owned; i++) free(w->owned[i]);
+    free(w->owned);
     free(w->shards);
     free(w->all);
     free(w->layers);

@@ -5,8 +5,16 @@
 #include "common/io/safetensors.h"
 #include "common/model/model.h"
 
+/* The tensors that make up a linear: its values, and what lies beside them where it is quantised (weights_quant.c). */
+enum part { PART_WEIGHT, PART_SCALE, PART_STATE, PART_TABLE, PART_SECOND, PART_MAP, N_PARTS };
+struct matrix {
+    const struct tensor *part[N_PARTS]; /* NULL where there is none */
+    struct weight w;                    /* type and shape at once; host pointers once matrix_finish was there */
+};
+
 struct layer_files { /* borrowed from the mapped files */
-    const struct tensor *w[N_SITES], *attn_norm, *mlp_norm;
+    struct matrix w[N_SITES];
+    const struct tensor *attn_norm, *mlp_norm;
 };
 
 struct weights {
@@ -22,12 +30,22 @@ struct weights {
     const struct tensor *embed, *head, *norm; /* head is embed when tied */
     const struct tensor *copy;     /* a tied head that is stored all the same, or NULL */
     struct layer_files *layers;    /* cfg.L */
+    void **owned;                  /* scales that lay unaligned in the file */
+    int n_owned;
 };
 
 /* Opens, reads the shape, and finds every tensor with its shape and a type that the kernels take; a tensor that has no
    role is an error. Nothing is read beyond the headers: the data of tensors in a stream is NULL. give: weights_close. */
 struct weights *weights_open(const char *path, struct err *e);
 void weights_close(struct weights *w);
+/* Finds the parts of a quantised linear by `get`, which gives NULL for an absent name: 1 found, 0 the linear is plain,
+   -1 something is missing or does not fit. */
+typedef const struct tensor *weights_get(void *arg, const char *name);
+int matrix_find(struct matrix *m, const struct model_config *c, const char *name, int rows, int cols, weights_get *get, void *arg, struct err *e);
+/* Once every part was taken: m->w whole, its contents checked. Of q and k in a GGUF file the rows are in the file's order. */
+int matrix_finish(struct weights *w, struct matrix *m, struct err *e);
+/* The linear that t is a part of, or NULL. */
+struct matrix *weights_matrix(const struct weights *w, const struct tensor *t, int *layer, enum site *site);
 /* Fills w->all, w->gguf or w->shards, w->cfg (weights_source.c). */
 int weights_source(struct weights *w, struct err *e);
 /* Makes all[i]->data point to its bytes; asked for in the order of `all`, each once. Of a stream: reads them into memory
