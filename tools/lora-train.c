@@ -6,6 +6,7 @@
 #include "common/train/estimate.h"
 #include "common/train/metrics.h"
 #include "common/train/trainer.h"
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +134,8 @@ static void say_rows(const struct rows *r, const char *name) {
 
 static struct row_rules rules_for(const struct model *m, const struct chat *chat, const struct settings *s, const struct opts *o) {
     if (chat && o->overlong == OVERLONG_TRUNCATE) die_usage("--overlong truncate would cut the chat template: not with --chat");
+    if (s->max_length > m->cfg.context)
+        die(RC_INPUT, "max_length is %lld, expected at most the model's context of %d", (long long)s->max_length, m->cfg.context);
     return (struct row_rules){.tok = m->tok, .chat = chat, .bos = tokenizer_bos(m->tok), .vocab = m->cfg.V,
         .end = chat ? chat_end(chat) : m->cfg.n_eos ? m->cfg.eos[0] : -1, .max_length = s->max_length ? (int)s->max_length : m->cfg.context,
         .overlong = (enum overlong)o->overlong, .all = !s->completion_only, .skip_incomplete = o->skip_incomplete};
@@ -260,9 +263,10 @@ static void train(struct settings *s, const struct model *m, const struct chat *
     put_adapter(a, m, chat, dir);
     lora_free(a);
     if (o->quiet) return;
-    note("%lld steps over %lld rows, last loss %.4f, %.0f tokens/s, peak memory %.0f MiB", (long long)r.steps, (long long)rows->n, r.loss,
+    if (!r.ran) note("all %lld steps were done already", (long long)r.steps);
+    if (r.ran) note("%lld steps over %lld rows, last loss %.4f, %.0f tokens/s, peak memory %.0f MiB", (long long)r.steps, (long long)rows->n, r.loss,
         r.seconds > 0 ? (double)r.tokens / r.seconds : 0, (double)memory_peak() / 1048576.0);
-    if (eval) note("%s adapter of step %lld, evaluation loss %.4f", r.early ? "stopped early;" : "kept the", (long long)r.kept, r.eval_loss);
+    if (isfinite(r.eval_loss)) note("%s adapter of step %lld, evaluation loss %.4f", r.early ? "stopped early;" : "kept the", (long long)r.kept, r.eval_loss);
     note("adapter in %s", dir);
 }
 
@@ -300,14 +304,17 @@ int main(int argc, char **argv) {
     struct row_rules rules = rules_for(m, chat, &s, &o);
     struct rows rows, eval = {0};
     read_rows(&rows, o.file, &rules);
-    if (o.show) return show_mask(&rows, m, &o), RC_DONE;
-    if (o.eval) read_rows(&eval, o.eval, &rules);
-    train(&s, m, chat, &rows, o.eval ? &eval : NULL, dir, &o);
+    if (o.eval && trains) read_rows(&eval, o.eval, &rules);
+    if (trains)
+        train(&s, m, chat, &rows, o.eval ? &eval : NULL, dir, &o);
+    else
+        show_mask(&rows, m, &o);
     rows_release(&rows);
     rows_release(&eval);
     chat_free(chat);
     model_close(m);
     d->close(d);
     settings_release(&s);
+    free(o.set.v);
     return RC_DONE;
 }

@@ -28,7 +28,7 @@ struct run {
     char initial[SHA256_HEX];
     struct buf identity;
     double window_t0;
-    int64_t window_tokens, tokens0;
+    int64_t window_tokens, tokens0, step0; /* step0, tokens0: where this run began */
     double loss, grad_norm, eval_loss; /* of the last step and evaluation */
     int64_t evaluated;                 /* step of the last evaluation */
 };
@@ -102,6 +102,7 @@ static int begin(struct run *r, struct err *e) {
     say_lines(r, &remarks);
     if (found < 0 || metrics_open(&r->metrics, j->dir, r->at.step, e) < 0) return -1;
     r->tokens0 = r->at.tokens;
+    r->step0 = r->at.step;
     return 0;
 }
 
@@ -272,7 +273,7 @@ static int loop(struct run *r, struct train_result *out, struct err *e) {
         rc = one_step(r, e);
         if (!rc) rc = between(r, e);
         if (!rc && r->j->progress) show(r, &p);
-        if (!rc && *r->j->stop) {
+        if (!rc && *r->j->stop && r->at.step < r->total) {
             out->end = TRAIN_STOPPED;
             rc = save(r, e);
         }
@@ -290,7 +291,8 @@ static int finish(struct run *r, struct train_result *out, struct err *e) {
         if (checkpoint_adapter(r->j->dir, r->at.best_step, &r->t, e) < 0) return -1;
         out->kept = r->at.best_step;
     }
-    out->eval_loss = out->kept == r->at.best_step ? r->at.best_loss : r->eval_loss;
+    if (out->kept == r->at.best_step) out->eval_loss = r->at.best_loss;
+    else if (out->kept == r->evaluated) out->eval_loss = r->eval_loss;
     if (lora_hash(r->t.a, hash, e) < 0) return -1;
     if (!strcmp(hash, r->initial))
         return err_set(e, RC_NEGATIVE, "training alarm: the adapter is unchanged after %lld steps", (long long)r->at.step);
@@ -316,12 +318,13 @@ int train_run(const struct train_job *j, struct train_result *out, struct err *e
         .per_epoch = train_steps_per_epoch(s, j->rows->n), .total = train_steps(s, j->rows->n)};
     double t0 = now_seconds();
     r.schedule = (struct schedule){(enum schedule_kind)s->schedule, s->learning_rate, schedule_warmup(s->warmup_steps, s->warmup_ratio, r.total), r.total};
-    *out = (struct train_result){.total = r.total};
+    *out = (struct train_result){.total = r.total, .eval_loss = NAN};
     int rc = begin(&r, e);
     if (!rc) rc = loop(&r, out, e);
     if (!rc && out->end == TRAIN_DONE) rc = finish(&r, out, e);
     if (!rc) rc = metrics_close(&r.metrics, e);
     out->steps = r.at.step;
+    out->ran = r.at.step - r.step0;
     out->tokens = r.at.tokens - r.tokens0;
     out->loss = r.loss;
     out->seconds = now_seconds() - t0;

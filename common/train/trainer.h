@@ -28,10 +28,12 @@ enum train_end { TRAIN_DONE, TRAIN_STOPPED };
 struct train_result {
     enum train_end end;
     int64_t steps, total;    /* done, planned */
+    int64_t ran;             /* of steps, those of this run */
     bool early;              /* ended by early stopping */
     int64_t kept;            /* step of the adapter in a: the best one's, or `steps` */
     int64_t tokens;          /* seen in this run (a resumed run counts from its checkpoint) */
-    double seconds, loss, eval_loss;
+    double seconds, loss;
+    double eval_loss;        /* of the adapter in a; NaN where it was not evaluated */
 };
 /* 0 and *r, or -1: an alarm is RC_NEGATIVE (gradient norm zero or not finite, loss not finite, adapter unchanged); what
    was good before it stands as a checkpoint, which the text names. */

@@ -38,10 +38,12 @@ printf 'r: 4\nlearning_rate: fast\n' >c.yaml
 exits "bad value" 3 "c.yaml:2: learning_rate: expected" $run --config c.yaml -o row "$D/rows.jsonl"
 exits "no such target" 3 "target_modules .*c_attn.* matches no module" $run --targets '[c_attn]' -o row "$D/rows.jsonl"
 exits "bad option" 2 "^lora-train: --lr: expected" $run --lr fast -o row "$D/rows.jsonl"
+exits "two inputs" 2 "unexpected operand other.jsonl" $run -o row "$D/rows.jsonl" other.jsonl
 exits "no model" 2 "model M is missing" $coador lora-train -o row "$D/rows.jsonl"
 exits "no directory" 2 "o DIR is missing" $lt "$D/rows.jsonl"
 exits "two inputs from -" 2 "standard input .* named twice" $run --eval - -o row -
 exits "another device" 5 "device cuda: " $run --device cuda -o row "$D/rows.jsonl"
+exits "rows beyond the context" 3 "max_length is 300, expected at most the model's context of 256" $run --max-length 300 -o row "$D/rows.jsonl"
 printf 'warmup_ratio: 0.03\nlr_scheduler_type: constant\noptim: paged_adamw_32bit\nbf16: true\n' >c.yaml
 ok "a notebook's idle fields" $run --config c.yaml -o idle "$D/rows.jsonl"
 is "are warned of" "$(grep -c 'warning: \(warmup_ratio has no effect\|optim paged_adamw_32bit\|bf16: computed in f32\)' .err)" 3

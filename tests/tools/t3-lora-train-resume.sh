@@ -48,6 +48,10 @@ ok "to the same adapter" cmp base/$A other/$A
 ok "resuming nothing begins with step 1" $lt --max-steps 6 -o fresh --resume "$D/rows.jsonl"
 cp .err said
 ok "and says so" grep -q "no checkpoint to resume from: beginning with step 1" said
+ok "resuming what is finished" $lt --max-steps 6 -o fresh --resume "$D/rows.jsonl"
+cp .err said
+ok "does nothing, and says so" grep -q "all 6 steps were done already" said
+ok "and keeps the adapter" cmp fresh/$A base/$A
 
 # A damaged checkpoint is passed over for the one before.
 last=$(ls -d base/checkpoints/step-* | sort -t- -k2n | tail -1)
