@@ -13,7 +13,7 @@ INLINE void rows(const int mr, int kc, const float *a, int64_t a_row, int64_t a_
 #pragma GCC unroll 6
     for (int i = 0; i < mr; i++) s0[i] = s1[i] = _mm256_setzero_ps(), ar[i] = a + i * a_row;
 #pragma GCC unroll 6
-    for (int i = 0; i < mr; i++) _mm_prefetch((const char *)(c + i * ldc), _MM_HINT_T0); /* far apart, and wanted at the end */
+    for (int i = 0; i < mr && kc > 64; i++) _mm_prefetch((const char *)(c + i * ldc), _MM_HINT_T0); /* far apart, and wanted at the end */
 #pragma GCC unroll 4
     for (int k = 0; k < kc; k++) {
         __m256 b0 = _mm256_load_ps(b + k * GEMM_NR), b1 = _mm256_load_ps(b + k * GEMM_NR + 8);
