@@ -30,6 +30,8 @@ enum tsource_format tsource_sniff(const char *path) {
     return n == 9 && p[8] == '{' ? TSOURCE_SAFETENSORS : TSOURCE_UNKNOWN;
 }
 
+static const char *name_of(const struct tsource *s) { return s->stream ? tstream_name(s->stream) : s->path; }
+
 static int open_any(struct tsource *s, struct err *e) {
     enum tsource_format format = tsource_sniff(s->path);
     if (format == TSOURCE_STREAM && !(s->stream = tstream_open(s->path, e))) return -1;
@@ -39,7 +41,7 @@ static int open_any(struct tsource *s, struct err *e) {
     s->n = h ? safetensors_count(h) : gguf_n_tensors(s->gguf);
     s->view = xcalloc((size_t)s->n + 1, sizeof *s->view);
     s->kind = xcalloc((size_t)s->n + 1, sizeof *s->kind);
-    if (h && tstream_view(h, s->view, s->kind, e) < 0) return err_prefix(e, "%s: ", s->path);
+    if (h && tstream_view(h, s->view, s->kind, e) < 0) return err_prefix(e, "%s: ", name_of(s));
     for (int i = 0; i < s->n; i++) {
         if (!h) s->view[i] = *gguf_tensor_at(s->gguf, i);
         strmap_put(&s->names, s->view[i].name, strlen(s->view[i].name), i);
@@ -95,12 +97,12 @@ void *tsource_read_whole(struct tsource *s, int i, struct err *e) {
     const struct tensor *t = &s->view[i];
     char *p = malloc(t->bytes + 1);
     if (!p) {
-        err_set(e, RC_IO, "%s: out of memory: tensor %s needs %zu bytes", s->path, t->name, t->bytes);
+        err_set(e, RC_IO, "%s: out of memory: tensor %s needs %zu bytes", name_of(s), t->name, t->bytes);
         return NULL;
     }
     if (tsource_read(s, i, 0, p, t->bytes, e) == 0) {
         if (!tsource_header(s) || tstream_check(tsource_header(s), t, s->kind[i], p, e) == 0) return p;
-        err_prefix(e, "%s: ", s->path);
+        err_prefix(e, "%s: ", name_of(s));
     }
     free(p);
     return NULL;

@@ -80,6 +80,7 @@ static int scan_descriptor(struct ts_scan *s, const unsigned char *p, struct err
     static const int content_bytes[] = {0, 2, 4, 8};
     unsigned d = p[4];
     bool single = d >> 5 & 1;
+    if (ts_get32(p) == TS_TABLE_MAGIC) return err_set(e, RC_INPUT, "the seek table stands here, although data is still missing");
     if (ts_get32(p) != TS_ZSTD_MAGIC) return err_set(e, RC_INPUT, "no zstd frame here, expected magic fd2fb528, found %08" PRIx32, ts_get32(p));
     if (d & 0x1b) return err_set(e, RC_INPUT, "frame descriptor 0x%02x: neither dictionaries nor unused bits are allowed", d);
     if (!(d & 4)) return err_set(e, RC_INPUT, "frame without a checksum");

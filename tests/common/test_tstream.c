@@ -215,6 +215,85 @@ static void finds_flipped_bits(void **state) {
     }
 }
 
+/* The same on a stream of some megabytes, with bf16 weights as models have them. */
+enum { BIG = 1 << 19, BIG_FRAME = 1 << 16 };
+static uint16_t big[BIG];
+
+static struct buf write_big(void) {
+    struct tensor t[16];
+    char names[16][8];
+    struct tstream_spec spec = {.t = t, .n = 16, .level = 1, .frame = BIG_FRAME};
+    struct buf b = BUF_INIT;
+    struct err e = ERR_INIT;
+    char *p = NULL;
+    size_t n = 0;
+    for (int i = 0; i < BIG; i++) { /* a sum of uniform values is nearly normal */
+        float x = 0;
+        for (int k = 0; k < 4; k++) x += (float)(next_rand() >> 40) * 0x1p-24f - 0.5f;
+        big[i] = f32_to_bf16(0.02f * x);
+    }
+    for (int i = 0; i < 16; i++) {
+        snprintf(names[i], sizeof names[i], "w%d", i);
+        t[i] = (struct tensor){.name = names[i], .type = DT_BF16, .dims = 2, .shape = {256, BIG / 16 / 256}, .bytes = BIG / 8};
+    }
+    FILE *f = open_memstream(&p, &n);
+    struct tstream_writer *w = tstream_create(f, &spec, &e);
+    assert_non_null(w);
+    assert_int_equal(tstream_push(w, big, sizeof big, &e), 0);
+    assert_int_equal(tstream_finish(w, &e), 0);
+    fclose(f);
+    buf_add(&b, p, n);
+    free(p);
+    return b;
+}
+
+/* Reads tensor by tensor; each one that comes must be right. Whether all came. */
+static bool read_big(struct tstream *s, struct err *e) {
+    static uint16_t got[BIG / 16];
+    for (int i = 0; i < 16; i++) {
+        if (tstream_read(s, got, sizeof got, e) < 0) return false;
+        assert_false(memcmp(got, big + i * (BIG / 16), sizeof got)); /* assert_memory_equal goes byte by byte */
+    }
+    return true;
+}
+
+static void big_must_refuse(const struct buf *b, size_t n, const char *what, size_t at) {
+    for (int pipe = 0; pipe < 2; pipe++) {
+        struct err e = ERR_INIT;
+        FILE *f = NULL;
+        struct tstream *s = pipe ? open_pipe(b, n, &f, &e) : tstream_over(b->p, n, "file", &e);
+        if (s && read_big(s, &e)) fail_msg("%s %zu was not found", what, at);
+        assert_int_equal(e.code, RC_INPUT);
+        tstream_close(s);
+        if (f) fclose(f);
+    }
+}
+
+static void big_stream_cut_and_flipped(void **state) {
+    struct buf b = write_big();
+    size_t n = b.n, frames = 0;
+    struct err e = ERR_INIT;
+    struct tstream *s = tstream_over(b.p, n, "file", &e);
+    if (!s || !read_big(s, &e)) fail_msg("%s", e.msg);
+    assert_int_equal(tstream_frames(s), 1 + sizeof big / BIG_FRAME);
+    tstream_close(s);
+    for (size_t at = 0; at + 4 < n; at++) /* boundaries: where a magic stands (more places than frames do no harm) */
+        if (!memcmp(b.p + at, "\x28\xb5\x2f\xfd", 4) || !memcmp(b.p + at, "\x5e\x2a\x4d\x18", 4)) {
+            big_must_refuse(&b, at, "cut at", at);
+            frames++;
+        }
+    assert_true(frames >= 2 + sizeof big / BIG_FRAME);
+    for (int k = 0; k < 200; k++) {
+        size_t at = next_rand() % n;
+        char bit = (char)(1u << k % 8);
+        big_must_refuse(&b, at, "cut at", at);
+        b.p[at] ^= bit;
+        big_must_refuse(&b, n, "bit flipped at", at);
+        b.p[at] ^= bit;
+    }
+    buf_release(&b);
+}
+
 static void refuses_additions(void **state) {
     struct buf b = write_stream(3, 700, 100);
     size_t n = b.n;
@@ -384,7 +463,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_xxh64), cmocka_unit_test(round_trips), cmocka_unit_test(views_block_types), cmocka_unit_test(is_what_zstd_reads),
         cmocka_unit_test(same_bytes_for_any_threads), cmocka_unit_test(refuses_every_cut), cmocka_unit_test(finds_flipped_bits),
-        cmocka_unit_test(refuses_additions), cmocka_unit_test(same_error_for_any_threads), cmocka_unit_test(seeks), cmocka_unit_test(view_refuses),
+        cmocka_unit_test(big_stream_cut_and_flipped), cmocka_unit_test(refuses_additions), cmocka_unit_test(same_error_for_any_threads), cmocka_unit_test(seeks), cmocka_unit_test(view_refuses),
         cmocka_unit_test(checks_content), cmocka_unit_test(writer_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
