@@ -3,7 +3,7 @@
 
    A writer knows names, types and shapes first, then takes the tensors' bytes in that order; a reader gives them in that
    order from a pipe, in any order from a file. Both hold a few frames, whatever the tensors' size, and (de)compress as
-   many at once as there are threads (OpenMP); the bytes written do not depend on how many.
+   many at once as there are threads (omp_get_max_threads); the bytes written do not depend on how many.
    A reader gives only bytes whose frame has the right checksum, and the last frame only when the table and the end of
    the input were right: whoever got every tensor has a whole stream. */
 #ifndef COADOR_TSTREAM_H

@@ -4,6 +4,7 @@
    caller gets does not depend on the number of threads. */
 #include "common/io/io.h"
 #include "common/io/tstream_frame.h"
+#include "kernels/cpu/pool.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <omp.h>
@@ -43,6 +44,7 @@ struct tstream {
     uint64_t pos;          /* bytes given */
     bool sought;           /* reads now go here and there: a batch is no longer than what is asked for */
     struct slot slots[MAX_SLOTS];
+    struct pool *pool;     /* from the first batch of several frames on */
     int n_slots, ready, cur;
     size_t used;           /* bytes of slots[cur] given */
     struct err failed;     /* told when the ready frames are used up */
@@ -151,6 +153,10 @@ static void decompress_slot(struct slot *x) {
     x->result = ZSTD_decompressDCtx(x->zstd, x->data, x->bytes, x->p, x->n);
 }
 
+static void decompress_slots(void *slots, int64_t begin, int64_t end, int thread) {
+    for (int64_t i = begin; i < end; i++) decompress_slot((struct slot *)slots + i);
+}
+
 static int check_slot(const struct slot *x, size_t frame, struct err *e) {
     if (ZSTD_isError(x->result)) return err_set(e, RC_INPUT, "frame %zu: %s", frame, ZSTD_getErrorName(x->result));
     if (x->result != x->bytes) return err_set(e, RC_INPUT, "frame %zu holds %zu bytes of data, expected %zu", frame, x->result, x->bytes);
@@ -181,8 +187,11 @@ static int refill(struct tstream *s, size_t want, struct err *e) {
     if (!s->failed.code) {
         int n = load_batch(s, want), good = 0;
         size_t first = s->next - (size_t)n;
-#pragma omp parallel for schedule(dynamic) if (n > 1) num_threads(s->n_slots)
-        for (int i = 0; i < n; i++) decompress_slot(&s->slots[i]);
+        if (n > 1 && !s->pool) s->pool = pool_new(s->n_slots);
+        if (n > 1 && s->pool)
+            pool_run(s->pool, n, 1, decompress_slots, s->slots);
+        else
+            decompress_slots(s->slots, 0, n, 0);
         struct err bad = ERR_INIT;
         while (good < n && check_slot(&s->slots[good], first + (size_t)good, &bad) == 0) good++;
         if (bad.code) s->failed = bad;
@@ -341,6 +350,7 @@ void tstream_close(struct tstream *s) {
         free(s->slots[i].data);
         ZSTD_freeDCtx(s->slots[i].zstd);
     }
+    pool_free(s->pool);
     safetensors_close(s->st);
     buf_release(&s->head);
     free(s->table);

@@ -2,6 +2,7 @@
    descriptions of block types, whose bytes are here, and tensors, whose bytes the caller pushes. What comes fills one
    slot (frame) after the other; when all are full they are compressed at once and written in order. */
 #include "common/io/tstream_frame.h"
+#include "kernels/cpu/pool.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <omp.h>
@@ -35,6 +36,7 @@ struct tstream_writer {
     int n_strings, cap_strings;
     struct slot slots[MAX_SLOTS];
     int n_slots, full;
+    struct pool *pool; /* from the first time that several are compressed at once */
     struct ts_entry *table;
     size_t n_table, cap_table;
 };
@@ -155,6 +157,11 @@ static void compress_slot(const struct tstream_writer *w, struct slot *s) {
         s->packed.n = n;
 }
 
+static void compress_slots(void *writer, int64_t begin, int64_t end, int thread) {
+    struct tstream_writer *w = writer;
+    for (int64_t i = begin; i < end; i++) compress_slot(w, &w->slots[i]);
+}
+
 static int put_bytes(struct tstream_writer *w, const void *p, size_t n, struct err *e) {
     errno = 0;
     return fwrite(p, 1, n, w->f) == n ? 0 : err_sys(e, "cannot write the stream");
@@ -168,8 +175,11 @@ static void add_entry(struct tstream_writer *w, struct ts_entry x) {
 /* Compresses and writes every slot that holds something. */
 static int flush_slots(struct tstream_writer *w, struct err *e) {
     int n = w->full + (w->full < w->n_slots && w->slots[w->full].n > 0);
-#pragma omp parallel for schedule(dynamic) if (n > 1) num_threads(w->n_slots)
-    for (int i = 0; i < n; i++) compress_slot(w, &w->slots[i]);
+    if (n > 1 && !w->pool) w->pool = pool_new(w->n_slots);
+    if (n > 1 && w->pool)
+        pool_run(w->pool, n, 1, compress_slots, w);
+    else
+        compress_slots(w, 0, n, 0);
     for (int i = 0; i < n; i++) {
         struct slot *s = &w->slots[i];
         if (s->failed) return err_set(e, RC_IO, "zstd cannot compress a frame: %s", ZSTD_getErrorName(s->failed));
@@ -276,6 +286,7 @@ void tstream_abort(struct tstream_writer *w) {
         ZSTD_freeCCtx(w->slots[i].zstd);
     }
     for (int i = 0; i < w->n_strings; i++) free(w->strings[i]);
+    pool_free(w->pool);
     free(w->strings);
     free(w->seg);
     free(w->table);

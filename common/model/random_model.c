@@ -3,7 +3,9 @@
 #include "common/io/buf.h"
 #include "common/model/model.h"
 #include "kernels/cpu/philox.h"
+#include "kernels/cpu/pool.h"
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +31,7 @@ static void add_layer(struct random_model *r, const struct model_config *c, enum
 }
 
 void random_model_init(struct random_model *r, const struct model_config *c, enum dtype type, uint64_t seed, float std) {
-    *r = (struct random_model){.seed = seed, .std = std};
+    *r = (struct random_model){.seed = seed, .std = std, .pool = pool_new(omp_get_max_threads())};
     r->t = xcalloc((size_t)c->L * (N_SITES + 2) + 3, sizeof *r->t);
     add(r, type, c->V, c->C, "model.embed_tokens.weight");
     for (int l = 0; l < c->L; l++) add_layer(r, c, type, l);
@@ -40,6 +42,7 @@ void random_model_init(struct random_model *r, const struct model_config *c, enu
 void random_model_release(struct random_model *r) {
     for (int i = 0; i < r->n; i++) free((char *)(uintptr_t)r->t[i].name);
     free(r->t);
+    pool_free(r->pool);
     *r = (struct random_model){0};
 }
 
@@ -67,19 +70,34 @@ static void store(void *dst, enum dtype type, int64_t at, float x) {
     memcpy((char *)dst + 2 * at, &h, 2);
 }
 
-void random_model_fill(const struct random_model *r, int i, int64_t first, int64_t n, void *dst) {
-    const struct tensor *t = &r->t[i];
-    if (t->dims == 1) {
-        for (int64_t k = 0; k < n; k++) store(dst, t->type, k, 1);
-        return;
-    }
-#pragma omp parallel for schedule(static)
-    for (int64_t block = first / 4; block <= (first + n - 1) / 4; block++) {
+struct piece { /* values first..first+n of tensor i */
+    const struct random_model *r;
+    int i;
+    int64_t first, n;
+    void *dst;
+};
+
+/* Blocks of four places, counted from the tensor's start. */
+static void fill_blocks(void *arg, int64_t begin, int64_t end, int thread) {
+    const struct piece *p = arg;
+    enum dtype type = p->r->t[p->i].type;
+    for (int64_t block = p->first / 4 + begin; block < p->first / 4 + end; block++) {
         float v[4];
-        normals(v, r, i, (uint64_t)block);
+        normals(v, p->r, p->i, (uint64_t)block);
         for (int64_t j = 0; j < 4; j++) {
-            int64_t k = 4 * block + j - first;
-            if (k >= 0 && k < n) store(dst, t->type, k, v[j]);
+            int64_t k = 4 * block + j - p->first;
+            if (k >= 0 && k < p->n) store(p->dst, type, k, v[j]);
         }
     }
+}
+
+void random_model_fill(const struct random_model *r, int i, int64_t first, int64_t n, void *dst) {
+    struct piece p = {r, i, first, n, dst};
+    int64_t blocks = (first + n + 3) / 4 - first / 4;
+    if (r->t[i].dims == 1)
+        for (int64_t k = 0; k < n; k++) store(dst, r->t[i].type, k, 1);
+    else if (r->pool)
+        pool_run(r->pool, blocks, 1 << 14, fill_blocks, &p);
+    else
+        fill_blocks(&p, 0, blocks, 0);
 }

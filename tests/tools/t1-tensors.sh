@@ -1,6 +1,6 @@
 #!/bin/bash
 # coador tensors: golden streams, pipes, extraction, comparison, random models, what broken input and output leave behind.
-. "$SRC/tests/lib.sh"
+. "$SRC/tests/lib.sh" || exit 1
 tensors() { "$coador" tensors "$@"; }
 base=$SRC/tests/data/adapters/base
 good=$SRC/tests/data/streams/good-blocks.st.zst
