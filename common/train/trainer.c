@@ -257,8 +257,9 @@ static int between(struct run *r, struct err *e) {
 }
 
 static void show(struct run *r, struct progress *p) {
-    char text[80];
-    int n = snprintf(text, sizeof text, "loss %.4f", r->loss);
+    char text[120];
+    double seconds = now_seconds() - p->t0;
+    int n = snprintf(text, sizeof text, "%.0f tokens/s loss %.4f", seconds > 0 ? (double)(r->at.tokens - r->tokens0) / seconds : 0, r->loss);
     if (r->evaluated) snprintf(text + n, sizeof text - (size_t)n, " eval %.4f", r->eval_loss);
     progress_at(p, r->at.step, text);
 }
