@@ -10,8 +10,10 @@ STEPS, BATCH, LR, MAX_NORM, SEED = 20, 3, 4e-4, 0.3, 20240607
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 INPUT_OF = {"q_proj": 0, "k_proj": 0, "v_proj": 0, "o_proj": 1, "gate_proj": 2, "up_proj": 2, "down_proj": 3}
 RUNS = [{"name": "r4", "r": 4, "alpha": 16, "dropout": 0.0, "weight_decay": 0.0},
-        {"name": "r16", "r": 16, "alpha": 64, "dropout": 0.0, "weight_decay": 0.01},
-        {"name": "r16-dropout", "r": 16, "alpha": 64, "dropout": 0.1, "weight_decay": 0.0}]
+        {"name": "r16", "r": 16, "alpha": 16, "dropout": 0.0, "weight_decay": 0.01},
+        {"name": "r16-dropout", "r": 16, "alpha": 16, "dropout": 0.1, "weight_decay": 0.0}]
+# Enough texts that none is learnt by heart, and a scale of 1 at r 16. With half the texts and a scale of 4 twenty steps
+# amplify rounding so much that this script's own norms in fp32 and fp64 part by 3e-5.
 TEXTS = [  # prompt and completion; only the completion is trained
     ("Frase: O time venceu por 3 a 0 e a torcida fez festa.\nResultado:", " {\"polaridade\": \"Positivo\", \"emocao\": \"Felicidade\"}"),
     ("Frase: Choveu forte e a ponte caiu.\nResultado:", " {\"polaridade\": \"Negativo\", \"emocao\": \"Medo\"}"),
@@ -25,6 +27,18 @@ TEXTS = [  # prompt and completion; only the completion is trained
     ("Frase: Ninguém esperava, mas a banda voltou!\nResultado:", " {\"polaridade\": \"Positivo\", \"emocao\": \"Surpresa\"}"),
     ("Era uma vez", " um menino que gostava de ler à noite."),
     ("Frase: O deputado riu da pergunta.\nResultado:", " {\"polaridade\": \"Negativo\", \"emocao\": \"Desprezo\"}"),
+    ("The old bridge over the river", " was closed in March, after engineers found cracks in two of its pillars."),
+    ("Cidade: Recife. Estado:", " Pernambuco. Cidade: Ouro Preto. Estado: Minas Gerais."),
+    ("Summary: profits rose by 12 %, but", " the company warned that next year will be harder."),
+    ("def area(w, h):\n", "    return w * h\n"),
+    ("Vovó dizia que o segredo do feijão", " está no alho dourado sem pressa."),
+    ("Q: Who wrote Dom Casmurro?\nA:", " Machado de Assis, in 1899."),
+    ("Colours: red, green,", " blue, yellow, violet"),
+    ("O trem das 7h15 saiu", " com vinte minutos de atraso, e ninguém na plataforma soube dizer por quê."),
+    ("Translate: thank you ->", " obrigado"),
+    ("Bees visit flowers to", " collect nectar; on the way they carry pollen from one plant to another."),
+    ("Previsão para sábado:", " sol pela manhã, nuvens à tarde e máxima de 31 graus."),
+    ("{\"id\": 7, \"tags\":", " [\"novo\", \"frágil\"]}"),
 ]
 
 
