@@ -25,7 +25,7 @@ help:
 ## make run P=pipelines/NAME [SET="var=value"]   run a pipeline (-j2, N=1: only say what would run and why)
 ## make deps       install the Debian packages that are missing
 ## make model      fetch SmolLM2-135M-Instruct (GGUF, 98 MB); make nyt-data: the rated news sentences
-## make install    programs, pages and pipelines under prefix=/usr/local (DESTDIR obeyed)
+## make install    programs and pages under prefix=/usr/local (DESTDIR obeyed)
 ## make check-asan | check-ubsan | check-tsan   the tests under sanitizers; make fuzz: every fuzz target for FUZZ_SECONDS
 ## make bench      our figures beside the peers'
 tests: $(TESTS)
