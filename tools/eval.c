@@ -165,26 +165,22 @@ static void draw_curves(struct job *j) {
 }
 
 /* ---- results ---- */
-static void write_table(struct job *j) {
+static void write_text(const char *path, const struct buf *b) {
     struct err e = ERR_INIT;
     struct out o;
-    struct buf b = BUF_INIT;
-    report_text(&j->report, &b);
-    check(out_open(&o, j->output, &e), &e);
-    fwrite(b.p, 1, b.n, o.f);
+    check(out_open(&o, path, &e), &e);
+    fwrite(b->p, 1, b->n, o.f);
     check(out_commit(&o, &e), &e);
-    buf_release(&b);
 }
 
-static void write_json(struct job *j) {
-    struct err e = ERR_INIT;
-    struct out o;
-    struct buf b = BUF_INIT;
-    report_json(&j->report, &b);
-    check(out_open(&o, j->json, &e), &e);
-    fwrite(b.p, 1, b.n, o.f);
-    check(out_commit(&o, &e), &e);
-    buf_release(&b);
+static void write_results(struct job *j) {
+    struct buf text = BUF_INIT, json = BUF_INIT;
+    report_text(&j->report, &text);
+    report_json(&j->report, &json);
+    if (j->json) write_text(j->json, &json);
+    if (!j->json || strcmp(j->json, "-")) write_text(j->output, &text);
+    buf_release(&text);
+    buf_release(&json);
 }
 
 struct minimum {
@@ -233,8 +229,7 @@ int main(int argc, char **argv) {
         draw_confusions(&j);
         draw_curves(&j);
     }
-    if (j.json) write_json(&j);
-    if (!j.json || strcmp(j.json, "-")) write_table(&j);
+    write_results(&j);
     report_release(&j.report);
     for (int i = 0; i < j.n; i++) {
         free((void *)j.systems[i].name);
