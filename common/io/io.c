@@ -177,11 +177,17 @@ static void out_free(struct out *o) {
     *o = (struct out){0};
 }
 
+/* After a failed write whose errno is long gone: the next byte fails for the same reason. */
+static int why_not(FILE *f) {
+    errno = 0;
+    return write(fileno(f), "", 1) < 0 && errno ? errno : EIO;
+}
+
 int out_commit(struct out *o, struct err *e) {
     if (!o->path) return fflush(o->f) || ferror(o->f) ? err_sys(e, "cannot write standard output") : 0;
     errno = 0;
     bool bad = ferror(o->f) || fflush(o->f) || (o->tmp && fsync(fileno(o->f)));
-    int saved = errno;
+    int saved = errno ? errno : bad ? why_not(o->f) : 0;
     if (fclose(o->f) && !bad) bad = true, saved = errno;
     if (!bad && o->tmp && rename(o->tmp, o->path)) bad = true, saved = errno;
     if (bad) {
