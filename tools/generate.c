@@ -53,7 +53,7 @@ static void check(int rc, const struct err *e) {
 /* ---- setting up ---- */
 static void parse(struct job *j, int argc, char **argv, const char **input) {
     const struct option options[] = {
-        {"model", 'm', OPT_STR, &j->model, "MODEL", "GGUF file or Hugging Face directory", 0, 0},
+        {"model", 'm', OPT_STR, &j->model, "MODEL", "GGUF file, Hugging Face directory or tensor stream", 0, 0},
         {"adapter", 'a', OPT_LIST, &j->adapters, "DIR[=SCALE]", "LoRA adapter; several are summed", 0, 0},
         {"any-base", 0, OPT_FLAG, &j->any_base, NULL, "take an adapter that was trained on another base or template", 0, 0},
         {"base-dtype", 0, OPT_CHOICE, &j->base, "keep|f32|bf16", "the frozen linears in memory", 0, 0},

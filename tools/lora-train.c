@@ -38,7 +38,7 @@ static void parse(struct opts *o, int argc, char **argv) {
     *o = (struct opts){.tokens_per_pass = 1024, .device = "cpu"};
     int i = 0;
     const struct option options[] = {
-        {"model", 'm', OPT_STR, &o->model, "M", "GGUF file or Hugging Face directory of the frozen base", 0, 0},
+        {"model", 'm', OPT_STR, &o->model, "M", "GGUF file, Hugging Face directory or tensor stream of the frozen base", 0, 0},
         {"output", 'o', OPT_STR, &o->dir, "DIR", "where the adapter goes (or output_dir)", 0, 0},
         {"config", 'c', OPT_STR, &o->config, "FILE", "YAML with LoraConfig's and TrainingArguments' fields", 0, 0},
         {"set", 0, OPT_LIST, &o->set, "FIELD=VALUE", "one field of the config; may be repeated", 0, 0},

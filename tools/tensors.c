@@ -25,10 +25,10 @@ struct job {
 };
 
 static const char usage[] = "coador tensors list [--json] [--threads N] [FILE]\n"
-                            "coador tensors verify [--threads N] [FILE]\n"
-                            "coador tensors extract [--tensor NAME | --files DIR] [-o OUT] [--threads N] [FILE]\n"
-                            "coador tensors compare [--tolerance X] [--json] [--threads N] A B\n"
-                            "coador tensors random [--seed N] [--dtype TYPE] [--tokenizer FILE] [--level N] [--directory] [-o OUT] [--threads N] CONFIG";
+                            "       coador tensors verify [--threads N] [FILE]\n"
+                            "       coador tensors extract [--tensor NAME | --files DIR] [-o OUT] [--threads N] [FILE]\n"
+                            "       coador tensors compare [--tolerance X] [--json] [--threads N] A B\n"
+                            "       coador tensors random [--seed N] [--dtype TYPE] [--tokenizer FILE] [--level N] [--directory] [-o OUT] [--threads N] CONFIG";
 
 static struct tsource *open_source(const char *path) {
     struct err e = ERR_INIT;

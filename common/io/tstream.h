@@ -77,6 +77,8 @@ enum tstream_kind {
 /* Fills view[i] and kind[i] for every tensor of s: as they lie, but U8 tensors beside "NAME.quant_state.coador__TYPE"
    get that type and their true shape (data and bytes stay). Checks lengths, names and order of files and descriptions. */
 int tstream_view(const struct safetensors *s, struct tensor *view, enum tstream_kind *kind, struct err *e);
+/* Whether tensors of this type are stored with a description: GGUF's blocks, which hold their scales. */
+bool tstream_is_block(enum dtype t);
 /* Name and true length of the packed file t. */
 const char *tstream_file_name(const struct tensor *t);
 size_t tstream_file_length(const struct safetensors *s, const struct tensor *t);

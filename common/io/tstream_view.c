@@ -41,9 +41,11 @@ static int check_file(const struct safetensors *s, const struct tensor *t, struc
 }
 
 /* ---- block types ---- */
+bool tstream_is_block(enum dtype t) { return dtype_block(t) >= 32; }
+
 static int block_type(const char *name) {
     for (int t = 0; t < DT_COUNT; t++)
-        if (dtype_block((enum dtype)t) > 1 && !strcmp(dtype_name((enum dtype)t), name)) return t;
+        if (tstream_is_block((enum dtype)t) && !strcmp(dtype_name((enum dtype)t), name)) return t;
     return -1;
 }
 

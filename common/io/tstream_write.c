@@ -95,7 +95,7 @@ static int make_segments(struct tstream_writer *w, const struct tstream_spec *s,
     for (int i = 0; i < s->n; i++) {
         if (!strncmp(s->t[i].name, TSTREAM_FILE_PREFIX, strlen(TSTREAM_FILE_PREFIX)))
             return err_set(e, RC_INPUT, "tensor %s has a name that is kept for files", s->t[i].name);
-        if (dtype_block(s->t[i].type) == 1)
+        if (!tstream_is_block(s->t[i].type)) /* bare bits, such as nf4, are refused by the header's writer: U8 is what they are */
             w->seg[w->n_seg++].t = s->t[i];
         else if (add_blocks(w, &s->t[i], e) < 0)
             return -1;

@@ -386,6 +386,7 @@ static void view_refuses(void **state) {
         {"{\"__metadata__\":{\"__file__/x\":\"60\"}," T("w", "U8", "[1]", "[0,1]") "," T("__file__/x", "U8", "[64]", "[1,65]") "}", "file x lies behind a tensor"},
         {"{" T("w.quant_state.coador__q9_9", "U8", "[2]", "[0,2]") "}", "names a block type that is not known"},
         {"{" T("w.quant_state.coador__f32", "U8", "[2]", "[0,2]") "}", "names a block type that is not known"},
+        {"{" T("w.quant_state.coador__nf4", "U8", "[2]", "[0,2]") "}", "names a block type that is not known"},
         {"{" T("w.quant_state.coador__q4_1", "U8", "[2]", "[0,2]") "}", "describes a tensor that is not there"},
         {"{" T("w.quant_state.coador__q4_1", "U8", "[2]", "[0,2]") "," T("w", "U8", "[19]", "[2,21]") "}", "tensor w is not U8 with rows of 20-byte blocks"},
         {"{" T("w.quant_state.coador__q4_1", "U8", "[2]", "[0,2]") "," T("w", "I8", "[20]", "[2,22]") "}", "tensor w is not U8"},
@@ -437,10 +438,11 @@ static void writer_refuses(void **state) {
         struct tensor t;
         const char *says;
     } bad[] = {{{"x", DT_Q4_1, 2, {2, 33}, NULL, 40}, "rows that are not whole blocks"},
+               {{"x", DT_NF4, 1, {64}, NULL, 32}, "type nf4, which safetensors cannot hold"},
                {{"__file__/x", DT_U8, 1, {64}, NULL, 64}, "a name that is kept for files"}};
     struct err e = ERR_INIT;
     FILE *f = fopen("/dev/null", "wb");
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         struct tstream_spec spec = {.t = &bad[i].t, .n = 1};
         assert_null(tstream_create(f, &spec, &e));
         assert_err(&e, RC_INPUT, bad[i].says);

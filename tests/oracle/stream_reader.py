@@ -10,7 +10,7 @@ import sys
 
 LEAD = struct.pack("<II8sI", 0x184D2A5A, 12, b"coadorTS", 1)
 WIDTH = {"F32": 4, "F16": 2, "BF16": 2, "F64": 8, "I8": 1, "U8": 1, "I16": 2, "I32": 4, "I64": 8, "BOOL": 1}
-BLOCK = {"q8_0": (32, 34), "q4_0": (32, 18), "q4_1": (32, 20), "q4_k": (256, 144), "q6_k": (256, 210)}  # values, bytes
+BLOCK = {"q8_0": (32, 34), "q4_0": (32, 18), "q4_1": (32, 20), "q4_K": (256, 144), "q6_K": (256, 210)}  # values, bytes
 
 
 class Bad(Exception):
