@@ -259,6 +259,7 @@ static int compile_keyword(struct compile *c) {
 static struct node *add_node(struct schema *s, const struct json *v, const char *path) {
     struct node *n = xcalloc(1, sizeof *n);
     GROW(s->nodes.v, s->nodes.n, s->nodes_cap);
+    n->index = s->nodes.n;
     s->nodes.v[s->nodes.n++] = n;
     n->source = v;
     n->path = xstrdup(path);

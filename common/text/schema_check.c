@@ -322,6 +322,11 @@ static int check(struct check *c, const struct node *n, const struct json *v, co
     return rc;
 }
 
+bool schema_node_holds(const struct node *n, const struct json *v) {
+    struct check c = {.silent = 1};
+    return check(&c, n, v, NULL) == 0 && !c.given_up;
+}
+
 int schema_validate(const struct schema *s, const struct json *v, struct err *e) {
     struct check c = {.e = e};
     int rc = check(&c, s->nodes.v[0], v, NULL);

@@ -46,6 +46,7 @@ struct node {
     struct node *ref;              /* where it leads */
     struct nodes all, any, one;
     struct node *not, *cond, *then, *otherwise;
+    size_t index; /* in the schema's nodes */
     int mark; /* cycle check: 0 new, 1 on the path, 2 done */
 };
 
@@ -77,6 +78,8 @@ struct node *schema_node(struct schema *s, const struct json *v, const char *pat
 int schema_bad(const struct schema *s, const char *path, struct err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* schema_ref.c: finds what every $ref means, compiling targets that are no keyword's; refuses loops without descent. */
 int schema_resolve(struct schema *s, struct err *e);
+/* schema_check.c: whether v satisfies n; false also where validation is given up. */
+bool schema_node_holds(const struct node *n, const struct json *v);
 /* schema_field.c */
 int schema_find_fields(struct schema *s, struct err *e);
 #endif

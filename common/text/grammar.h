@@ -1,0 +1,47 @@
+/* Grammars for constrained decoding: what an answer may look like, byte by byte. Made from a JSON Schema, a regular
+   expression or a list of choices; mask.h applies one to the tokens of a model.
+   A state is a number: copied freely, good as long as the grammar. One thread at a time on one grammar.
+   From a schema: every document that is accepted is valid (fail-closed); of a valid value one way to write it is accepted,
+   mostly the one of json_put_value: properties in the schema's order and before others, strings of enums, keys and strings
+   under a pattern without needless escapes, whole numbers without point or exponent, bounded numbers without exponent.
+   Numbers have at most 100 digits on each side of the point and, free, an exponent below 200: none leaves a double's range. */
+#ifndef COADOR_GRAMMAR_H
+#define COADOR_GRAMMAR_H
+#include "common/io/buf.h"
+#include "common/io/err.h"
+#include "common/text/schema.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum grammar_space {
+    GRAMMAR_COMPACT, /* {"a":1,"b":2} */
+    GRAMMAR_PYTHON,  /* {"a": 1, "b": 2} */
+    GRAMMAR_BOUNDED  /* at most 40 white-space characters where JSON allows any */
+};
+struct grammar_options {
+    enum grammar_space space;
+    const char *prefix;    /* text before the document; NULL: an optional space. Choices and patterns too */
+    const uint64_t *bytes; /* 256 bits: those that may be written at all (mask.h: vocab_bytes); NULL: all */
+};
+
+struct grammar;
+/* All return NULL and the reason (RC_INPUT). A keyword that cannot be kept is named with its path; a schema that no document
+   fits is an error, too. give: grammar_free. */
+struct grammar *grammar_from_schema(const struct schema *s, const struct grammar_options *o, struct err *e);
+struct grammar *grammar_from_regex(const char *pattern, const struct grammar_options *o, struct err *e); /* matched from end to end */
+struct grammar *grammar_from_choices(const char *const *v, int n, const struct grammar_options *o, struct err *e);
+void grammar_free(struct grammar *g);
+
+#define GRAMMAR_DEAD 0u /* the state that nothing leads out of */
+uint32_t grammar_start(const struct grammar *g);
+/* The state behind one more byte, GRAMMAR_DEAD if it may not stand here. No other state is without a way to the end. */
+uint32_t grammar_byte(struct grammar *g, uint32_t state, unsigned char byte);
+bool grammar_done(struct grammar *g, uint32_t state); /* the text may end here */
+bool grammar_ended(struct grammar *g, uint32_t state); /* it must */
+/* Bytes of the shortest text that ends the answer; those bytes: always the same ones, and after the first of them the
+   rest is the shortest text from there. Lengths beyond 4 billion are taken as that. */
+uint32_t grammar_min_close(struct grammar *g, uint32_t state);
+void grammar_close(struct grammar *g, uint32_t state, struct buf *out);
+/* Appends the bytes that must follow, as far as there is one way only; returns the state behind them. At most `max` bytes. */
+uint32_t grammar_forced(struct grammar *g, uint32_t state, size_t max, struct buf *out);
+#endif

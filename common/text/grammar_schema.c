@@ -1,0 +1,316 @@
+/* Schemas as rules: conjunctions; see grammar_schema.h. */
+#include "common/text/grammar_schema.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CONJ 200000
+#define EVERY_TYPE 0x7fu
+
+int cannot(const struct node *n, struct err *e, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    err_vset(e, RC_INPUT, fmt, ap);
+    va_end(ap);
+    return err_prefix(e, "at %.300s: ", n->path);
+}
+
+/* ---- sets of items ---- */
+void items_add(struct items *s, const struct node *n, enum part part) {
+    uint32_t key = (uint32_t)n->index * 8 + part;
+    size_t at = s->n;
+    while (at && s->v[at - 1] >= key) at--;
+    if (at < s->n && s->v[at] == key) return;
+    GROW(s->v, s->n, s->cap);
+    memmove(s->v + at + 1, s->v + at, (s->n++ - at) * sizeof *s->v);
+    s->v[at] = key;
+}
+
+static void items_copy(struct items *to, const struct items *from) {
+    *to = (struct items){xcalloc(from->n + 1, sizeof *to->v), from->n, from->n + 1};
+    if (from->n) memcpy(to->v, from->v, from->n * sizeof *to->v);
+}
+
+static const struct node *item_node(const struct builder *b, uint32_t item) { return b->s->nodes.v[item / 8]; }
+
+static size_t conj_hash(const struct items *s) {
+    uint32_t h = 0x811c9dc5u;
+    for (size_t i = 0; i < s->n; i++) h = (h ^ s->v[i]) * 0x9e3779b1u, h ^= h >> 15;
+    return h;
+}
+
+uint32_t conj_rule(struct builder *b, struct items *s) {
+    if (b->n_conj * 2 >= b->n_slots) {
+        b->n_slots = b->n_slots ? b->n_slots * 2 : 64;
+        b->slots = xrealloc(b->slots, b->n_slots, sizeof *b->slots);
+        memset(b->slots, 0xff, b->n_slots * sizeof *b->slots);
+        for (size_t i = 0; i < b->n_conj; i++) {
+            size_t at = conj_hash(&b->conj[i].items) & (b->n_slots - 1);
+            while (b->slots[at] != UINT32_MAX) at = (at + 1) & (b->n_slots - 1);
+            b->slots[at] = (uint32_t)i;
+        }
+    }
+    size_t at = conj_hash(s) & (b->n_slots - 1);
+    for (; b->slots[at] != UINT32_MAX; at = (at + 1) & (b->n_slots - 1)) {
+        struct conj *c = &b->conj[b->slots[at]];
+        if (c->items.n != s->n || (s->n && memcmp(c->items.v, s->v, s->n * sizeof *s->v))) continue;
+        free(s->v);
+        *s = (struct items){0};
+        return c->rule;
+    }
+    GROW(b->conj, b->n_conj, b->cap_conj);
+    b->slots[at] = (uint32_t)b->n_conj;
+    struct conj *c = &b->conj[b->n_conj++];
+    *c = (struct conj){.items = *s, .rule = rule_new(b->x)};
+    *s = (struct items){0};
+    return c->rule;
+}
+
+/* ---- from PART_ALL to plain parts and choices ---- */
+static void add_parts(struct items *s, const struct node *n) {
+    items_add(s, n, PART_PLAIN);
+    if (n->any.n) items_add(s, n, PART_ANY);
+    if (n->one.n) items_add(s, n, PART_ONE);
+    if (n->cond && (n->then || n->otherwise)) items_add(s, n, PART_IF);
+    if (n->not) items_add(s, n->not, PART_NOT);
+    if (n->ref) items_add(s, n->ref, PART_ALL);
+    for (size_t i = 0; i < n->all.n; i++) items_add(s, n->all.v[i], PART_ALL);
+}
+
+/* -1: an item that nothing satisfies. */
+static int flatten(struct builder *b, struct items *s) {
+    for (size_t i = 0; i < s->n;) {
+        const struct node *n = item_node(b, s->v[i]);
+        enum part part = s->v[i] % 8;
+        bool negated = part == PART_NOT, seen = part != PART_ALL && !(negated && n->is_bool);
+        if (seen) {
+            i++;
+            continue;
+        }
+        memmove(s->v + i, s->v + i + 1, (--s->n - i) * sizeof *s->v);
+        if (n->is_bool && n->truth == negated) return -1;
+        if (!n->is_bool) add_parts(s, n), i = 0;
+    }
+    return 0;
+}
+
+/* The conjunction with item `at` replaced by these parts of nodes. */
+static term replaced(struct builder *b, const struct items *s, size_t at, const struct node *p, enum part how, const struct node *q) {
+    struct items t;
+    items_copy(&t, s);
+    memmove(t.v + at, t.v + at + 1, (--t.n - at) * sizeof *t.v);
+    if (p) items_add(&t, p, how);
+    if (q) items_add(&t, q, PART_ALL);
+    return term_call(b->x, conj_rule(b, &t));
+}
+
+static unsigned wide_types(const struct node *n) {
+    for (int i = 0; i < 50 && n->ref && !n->types && !n->is_bool; i++) n = n->ref;
+    unsigned t = n->types ? n->types : EVERY_TYPE;
+    if (n->is_bool) return n->truth ? EVERY_TYPE : 0;
+    return t & 1u << JSON_NUMBER ? t | TYPE_INTEGER : t;
+}
+
+/* Remembers to see that branches i and k of n's oneOf never hold together (with the rest of s). */
+static void keep_apart(struct builder *b, const struct items *s, size_t at, const struct node *n, size_t i, size_t k) {
+    if (!(wide_types(n->one.v[i]) & wide_types(n->one.v[k]))) return;
+    struct items t;
+    items_copy(&t, s);
+    memmove(t.v + at, t.v + at + 1, (--t.n - at) * sizeof *t.v);
+    items_add(&t, n->one.v[i], PART_ALL);
+    items_add(&t, n->one.v[k], PART_ALL);
+    uint32_t rule = conj_rule(b, &t);
+    GROW(b->apart, b->n_apart, b->cap_apart);
+    b->apart[b->n_apart++] = (struct apart){rule, n, i, k};
+}
+
+static term choice(struct builder *b, const struct items *s, size_t at) {
+    const struct node *n = item_node(b, s->v[at]);
+    enum part part = s->v[at] % 8;
+    term t = TERM_EMPTY;
+    if (part == PART_IF)
+        return term_or2(b->x, replaced(b, s, at, n->cond, PART_ALL, n->then), replaced(b, s, at, n->cond, PART_NOT, n->otherwise));
+    const struct nodes *list = part == PART_ANY ? &n->any : &n->one;
+    for (size_t i = 0; i < list->n; i++) {
+        t = term_or2(b->x, t, replaced(b, s, at, list->v[i], PART_ALL, NULL));
+        for (size_t k = 0; part == PART_ONE && k < i; k++) keep_apart(b, s, at, n, k, i);
+    }
+    return t;
+}
+
+/* ---- plain conjunctions ---- */
+static const struct json *first_values(const struct merged *m, const struct json **constant) {
+    *constant = NULL;
+    for (size_t i = 0; i < m->n_plain && !*constant; i++) *constant = m->plain[i]->constant;
+    for (size_t i = 0; i < m->n_plain; i++)
+        if (m->plain[i]->values) return m->plain[i]->values;
+    return NULL;
+}
+
+static int by_type(struct merged *m, term *out) {
+    struct terms *x = m->b->x;
+    term all[6], t = TERM_EMPTY;
+    size_t n = 0;
+    if (m->types & 1u << JSON_NULL) all[n++] = term_str(x, "null");
+    if (m->types & 1u << JSON_BOOL) all[n++] = term_or2(x, term_str(x, "true"), term_str(x, "false"));
+    if (m->types & (1u << JSON_NUMBER | TYPE_INTEGER)) {
+        if (plain_number(m, &t) < 0) return -1;
+        all[n++] = t;
+    }
+    if (m->types & 1u << JSON_STRING) {
+        if (string_term(m, &t) < 0) return -1;
+        all[n++] = t;
+    }
+    if (m->types & 1u << JSON_ARRAY) {
+        if (array_term(m, &t) < 0) return -1;
+        all[n++] = t;
+    }
+    if (m->types & 1u << JSON_OBJECT) {
+        if (object_term(m, &t) < 0) return -1;
+        all[n++] = t;
+    }
+    *out = term_or(x, all, n);
+    return 0;
+}
+
+static int plain_body(struct builder *b, const struct items *s, term *out, struct err *e) {
+    struct merged m = {.b = b, .types = EVERY_TYPE, .e = e};
+    const struct json *constant;
+    m.plain = xcalloc(s->n, sizeof *m.plain);
+    m.not = xcalloc(s->n, sizeof *m.not);
+    for (size_t i = 0; i < s->n; i++) {
+        const struct node *n = item_node(b, s->v[i]);
+        if (s->v[i] % 8 == PART_NOT) {
+            m.not[m.n_not++] = n;
+            continue;
+        }
+        m.plain[m.n_plain++] = n;
+        unsigned t = n->types ? n->types : EVERY_TYPE;
+        m.types &= t & 1u << JSON_NUMBER ? t | TYPE_INTEGER : t;
+    }
+    const struct json *values = first_values(&m, &constant);
+    int rc = 0;
+    if (values || constant) rc = values_term(&m, values, constant, out);
+    else if (m.n_not) rc = cannot(m.not[0], e, "not cannot be kept here");
+    else rc = by_type(&m, out);
+    free(m.plain);
+    free(m.not);
+    return rc;
+}
+
+static int conj_body(struct builder *b, const struct items *given, term *out, struct err *e) {
+    struct items s;
+    int rc = 0;
+    items_copy(&s, given);
+    *out = TERM_EMPTY;
+    if (flatten(b, &s) == 0) {
+        size_t at = 0;
+        while (at < s.n && (s.v[at] % 8 == PART_PLAIN || s.v[at] % 8 == PART_NOT)) at++;
+        if (at < s.n) *out = choice(b, &s, at);
+        else rc = plain_body(b, &s, out, e);
+    }
+    free(s.v);
+    return rc;
+}
+
+/* ---- all of a schema ---- */
+static void set_space(struct builder *b, enum grammar_space space) {
+    struct terms *x = b->x;
+    struct byteset white = {{0}};
+    byteset_add(&white, ' ', ' ');
+    byteset_add(&white, '\t', '\n');
+    byteset_add(&white, '\r', '\r');
+    b->space = space;
+    b->gap = space == GRAMMAR_BOUNDED ? term_rep(x, term_set(x, &white), 0, 40) : TERM_EPS;
+    b->comma = space == GRAMMAR_PYTHON ? term_str(x, ", ") : term_cat(x, b->gap, term_cat(x, term_byte(x, ','), b->gap));
+    b->colon = space == GRAMMAR_PYTHON ? term_str(x, ": ") : term_cat(x, b->gap, term_cat(x, term_byte(x, ':'), b->gap));
+}
+
+/* Marks the rules that t leads to. */
+static void reach(struct terms *x, term t, bool *terms_seen, bool *rules_seen) {
+    struct items todo = {0};
+    for (bool more = true; more;) {
+        if (!terms_seen[t]) {
+            const struct term_node *n = &x->v[t];
+            terms_seen[t] = true;
+            for (uint32_t i = 0; (n->kind == T_OR || n->kind == T_AND) && i < n->b; i++) {
+                GROW(todo.v, todo.n, todo.cap);
+                todo.v[todo.n++] = x->lists[n->a + i];
+            }
+            GROW(todo.v, todo.n + 1, todo.cap);
+            if (n->kind == T_CAT) todo.v[todo.n++] = n->b;
+            if (n->kind == T_CAT || n->kind == T_REP || n->kind == T_NOT) todo.v[todo.n++] = n->a;
+            if (n->kind == T_CALL) rules_seen[n->a] = true, todo.v[todo.n++] = x->rules[n->a].body;
+        }
+        more = todo.n > 0;
+        if (more) t = todo.v[--todo.n];
+    }
+    free(todo.v);
+}
+
+/* The first thing that cannot be kept and matters. */
+static int complain(struct builder *b, term start, struct err *e) {
+    bool *terms_seen = xcalloc(b->x->n, sizeof *terms_seen), *rules_seen = xcalloc(b->x->n_rules, sizeof *rules_seen);
+    reach(b->x, start, terms_seen, rules_seen);
+    int rc = 0;
+    for (size_t i = 0; i < b->n_conj && !rc; i++)
+        if (b->conj[i].e.code && rules_seen[b->conj[i].rule]) {
+            if (e) *e = b->conj[i].e;
+            rc = -1;
+        }
+    free(terms_seen);
+    free(rules_seen);
+    return rc;
+}
+
+/* A rule that could not be built may hold anything: for proofs of emptiness it counts as not empty. */
+static int check_apart(struct builder *b, struct err *e) {
+    for (size_t i = 0; i < b->n_apart; i++) {
+        const struct apart *a = &b->apart[i];
+        if (b->x->rules[a->rule].min != TERM_INF)
+            return cannot(a->node, e, "oneOf: branches %zu and %zu may hold together, so it cannot be kept", a->i, a->k);
+    }
+    return 0;
+}
+
+static void build_rules(struct builder *b) {
+    for (size_t i = 0; i < b->n_conj; i++) {
+        struct err e = ERR_INIT;
+        term body = TERM_EMPTY;
+        if (i >= MAX_CONJ) b->x->overflow = true;
+        if (b->x->overflow) return;
+        if (conj_body(b, &b->conj[i].items, &body, &e) < 0) body = TERM_EPS;
+        b->conj[i].e = e;
+        b->x->rules[b->conj[i].rule].body = body;
+    }
+}
+
+static void builder_release(struct builder *b) {
+    for (size_t i = 0; i < b->n_conj; i++) free(b->conj[i].items.v);
+    free(b->conj);
+    free(b->slots);
+    free(b->apart);
+}
+
+struct grammar *grammar_from_schema(const struct schema *s, const struct grammar_options *o, struct err *e) {
+    struct err own = ERR_INIT;
+    struct grammar *g = grammar_new(o);
+    struct builder b = {.g = g, .x = &g->x, .s = s};
+    struct items root = {0};
+    lex_init(g);
+    set_space(&b, o->space);
+    items_add(&root, s->nodes.v[0], PART_ALL);
+    term start = term_call(b.x, conj_rule(&b, &root));
+    build_rules(&b);
+    if (!b.x->overflow && complain(&b, start, &own) < 0) {
+        grammar_free(g);
+        g = NULL;
+    } else if ((g = grammar_finish(g, start, o, &own)) && check_apart(&b, &own) < 0) {
+        grammar_free(g);
+        g = NULL;
+    }
+    builder_release(&b);
+    if (!g) err_prefix(&own, "%s: ", s->name);
+    if (!g && e) *e = own;
+    return g;
+}

@@ -1,0 +1,71 @@
+/* Inside of grammar_schema*.c: from the nodes of a schema to rules. A rule stands for a conjunction: a set of items, all of
+   which a value has to satisfy. References and allOf add items, anyOf splits a conjunction, so in the end each consists of
+   plain assertions, merged type by type. Equal sets are one rule; recursion ends there. */
+#ifndef COADOR_GRAMMAR_SCHEMA_H
+#define COADOR_GRAMMAR_SCHEMA_H
+#include "common/text/grammar_impl.h"
+#include "common/text/schema_node.h"
+
+enum part {
+    PART_ALL,    /* everything a node says */
+    PART_PLAIN,  /* its assertions on the value itself */
+    PART_ANY, PART_ONE, PART_IF, /* its anyOf, oneOf, if/then/else */
+    PART_NOT     /* the opposite of all it says */
+};
+
+/* node index * 8 + part, ascending, each once */
+struct items {
+    uint32_t *v;
+    size_t n, cap;
+};
+void items_add(struct items *s, const struct node *n, enum part part);
+
+struct conj {
+    struct items items;
+    uint32_t rule;
+    struct err e; /* why it cannot be kept */
+};
+
+struct apart { /* what must have no string: two branches of a oneOf together */
+    uint32_t rule;
+    const struct node *node;
+    size_t i, k;
+};
+
+struct builder {
+    struct grammar *g;
+    struct terms *x;
+    const struct schema *s;
+    enum grammar_space space;
+    term comma, colon, gap; /* white space included; gap: what may stand behind { and before } */
+    struct conj *conj;
+    size_t n_conj, cap_conj;
+    uint32_t *slots; /* hash table over conj */
+    size_t n_slots;
+    struct apart *apart;
+    size_t n_apart, cap_apart;
+};
+
+/* The value items of one merged conjunction, none of them PART_ALL or a choice. */
+struct merged {
+    struct builder *b;
+    const struct node **plain, **not; /* PART_PLAIN and PART_NOT */
+    size_t n_plain, n_not;
+    unsigned types;
+    struct err *e;
+};
+
+/* Takes the items. The rule's body comes later. */
+uint32_t conj_rule(struct builder *b, struct items *s);
+/* -1 with e: "at PATH: …". */
+int cannot(const struct node *n, struct err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- grammar_value.c ---- */
+term value_text(struct builder *b, const struct json *v); /* v as it is written */
+int values_term(struct merged *m, const struct json *values, const struct json *constant, term *out);
+int string_term(struct merged *m, term *out);
+int plain_number(struct merged *m, term *out);
+/* ---- grammar_object.c ---- */
+int object_term(struct merged *m, term *out);
+int array_term(struct merged *m, term *out);
+#endif

@@ -1,0 +1,269 @@
+/* Terms: derivatives, shortest strings, classes of bytes; see grammar_term.h. */
+#include "common/text/grammar_term.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_SEARCH 200000 /* states looked at for the shortest string of an AND */
+
+static uint32_t add_sat(uint32_t a, uint32_t b) { return a == TERM_INF || b == TERM_INF ? TERM_INF : a + b < a || a + b >= MIN_UNKNOWN ? MIN_UNKNOWN - 1 : a + b; }
+
+static uint32_t mul_sat(uint32_t a, uint32_t b) {
+    uint64_t p = (uint64_t)a * b;
+    if (!a) return 0;
+    return b == TERM_INF ? TERM_INF : p >= MIN_UNKNOWN ? MIN_UNKNOWN - 1 : (uint32_t)p;
+}
+
+/* ---- nullable ---- */
+static bool nullable_now(struct terms *x, term t) {
+    const struct term_node n = x->v[t];
+    switch (n.kind) {
+    case T_CAT: return term_nullable(x, n.a) && term_nullable(x, n.b);
+    case T_OR:
+        for (uint32_t i = 0; i < n.b; i++)
+            if (term_nullable(x, x->lists[n.a + i])) return true;
+        return false;
+    case T_AND:
+        for (uint32_t i = 0; i < n.b; i++)
+            if (!term_nullable(x, x->lists[n.a + i])) return false;
+        return true;
+    case T_NOT: return !term_nullable(x, n.a);
+    case T_REP: return !n.lo || term_nullable(x, n.a);
+    case T_CALL: return x->rules[n.a].min == 0;
+    default: return n.nullable == 2;
+    }
+}
+
+bool term_nullable(struct terms *x, term t) {
+    if (!x->v[t].nullable) {
+        bool yes = nullable_now(x, t);
+        if (!x->frozen) return yes; /* rules are still being weighed */
+        x->v[t].nullable = yes ? 2 : 1;
+    }
+    return x->v[t].nullable == 2;
+}
+
+/* ---- derivatives ---- */
+static term derive_list(struct terms *x, term t, int c) {
+    struct term_node n = x->v[t];
+    term few[16], *v = n.b <= 16 ? few : xcalloc(n.b, sizeof *v), r;
+    size_t many = 0;
+    bool dead = false;
+    for (uint32_t i = 0; i < n.b && !dead; i++) {
+        term d = term_derive(x, x->lists[n.a + i], c);
+        if (d != TERM_EMPTY) v[many++] = d;
+        dead = d == TERM_EMPTY && n.kind == T_AND;
+    }
+    r = dead ? TERM_EMPTY : n.kind == T_AND ? term_and(x, v, many) : term_or(x, v, many);
+    if (v != few) free(v);
+    return r;
+}
+
+static term derive_now(struct terms *x, term t, int c) {
+    struct term_node n = x->v[t];
+    unsigned b = x->first_of[c];
+    switch (n.kind) {
+    case T_SET: return byteset_has(&x->sets[n.a], b) ? TERM_EPS : TERM_EMPTY;
+    case T_CAT: {
+        term left = term_cat(x, term_derive(x, n.a, c), n.b);
+        return term_nullable(x, n.a) ? term_or2(x, left, term_derive(x, n.b, c)) : left;
+    }
+    case T_OR:
+    case T_AND: return derive_list(x, t, c);
+    case T_NOT: return term_not(x, term_derive(x, n.a, c));
+    case T_REP: {
+        term d = term_derive(x, n.a, c);
+        return d == TERM_EMPTY ? d : term_cat(x, d, term_rep(x, n.a, n.lo ? n.lo - 1 : 0, n.hi == TERM_INF ? n.hi : n.hi - 1));
+    }
+    case T_CALL: return term_derive(x, x->rules[n.a].body, c);
+    case T_REM: return b >= '0' && b <= '9' ? term_rem(x, n.a, (uint32_t)(((uint64_t)n.b * 10 + b - '0') % n.a)) : TERM_EMPTY;
+    default: return TERM_EMPTY;
+    }
+}
+
+term term_derive(struct terms *x, term t, int c) {
+    uint32_t row = x->v[t].row;
+    if (!row) return derive_now(x, t, c);
+    size_t at = (size_t)(row - 1) * (size_t)x->classes + (size_t)c;
+    if (x->rows[at] != TERM_INF) return x->rows[at];
+    term d = derive_now(x, t, c);
+    return x->rows[at] = d;
+}
+
+static void add_row(struct terms *x, term t) {
+    size_t n = (size_t)x->classes;
+    while ((x->n_rows + 1) * n > x->cap_rows) {
+        x->cap_rows = x->cap_rows ? x->cap_rows * 2 : 64 * n;
+        x->rows = xrealloc(x->rows, x->cap_rows, sizeof *x->rows);
+    }
+    memset(x->rows + x->n_rows * n, 0xff, n * sizeof *x->rows);
+    x->v[t].row = (uint32_t)++x->n_rows;
+}
+
+term term_step(struct terms *x, term t, int c) {
+    if (!x->v[t].row) add_row(x, t);
+    term d = term_derive(x, t, c);
+    if (d != TERM_EMPTY && term_min(x, d) == TERM_INF) {
+        d = TERM_EMPTY;
+        x->rows[(size_t)(x->v[t].row - 1) * (size_t)x->classes + (size_t)c] = d;
+    }
+    return d;
+}
+
+/* ---- shortest strings ---- */
+/* Breadth first over the states of an AND, NOT or REM. */
+struct search {
+    struct visit {
+        term t;
+        uint32_t level, from;
+    } *v;
+    size_t n, cap;
+    term *seen; /* hash set */
+    size_t n_slots;
+};
+
+static bool search_add(struct search *s, term t, uint32_t level, uint32_t from) {
+    if (s->n * 2 >= s->n_slots) {
+        s->n_slots = s->n_slots ? s->n_slots * 2 : 64;
+        s->seen = xrealloc(s->seen, s->n_slots, sizeof *s->seen);
+        memset(s->seen, 0, s->n_slots * sizeof *s->seen);
+        for (size_t i = 0; i < s->n; i++) {
+            size_t at = s->v[i].t * 0x9e3779b1u & (s->n_slots - 1);
+            while (s->seen[at]) at = (at + 1) & (s->n_slots - 1);
+            s->seen[at] = s->v[i].t;
+        }
+    }
+    size_t at = t * 0x9e3779b1u & (s->n_slots - 1);
+    for (; s->seen[at]; at = (at + 1) & (s->n_slots - 1))
+        if (s->seen[at] == t) return false;
+    s->seen[at] = t;
+    GROW(s->v, s->n, s->cap);
+    s->v[s->n++] = (struct visit){t, level, from};
+    return true;
+}
+
+static bool searched(const struct terms *x, term t) {
+    int k = x->v[t].kind;
+    return k == T_AND || k == T_NOT || k == T_REM;
+}
+
+static uint32_t search_min(struct terms *x, term t) {
+    struct search s = {0};
+    uint32_t best = TERM_INF, best_at = 0;
+    search_add(&s, t, 0, 0);
+    for (size_t i = 0; i < s.n && s.v[i].level + 1 < best; i++) {
+        if (s.n > MAX_SEARCH) {
+            x->overflow = true;
+            break;
+        }
+        if (!x->v[s.v[i].t].row) add_row(x, s.v[i].t);
+        for (int c = 0; c < x->classes; c++) {
+            term d = term_derive(x, s.v[i].t, c);
+            if (d == TERM_EMPTY) continue;
+            uint32_t level = s.v[i].level + 1, m = MIN_UNKNOWN;
+            if (term_nullable(x, d)) m = 0;
+            else if (!searched(x, d)) m = term_min(x, d);
+            else m = x->v[d].min;
+            if (m == MIN_UNKNOWN) search_add(&s, d, level, (uint32_t)i);
+            else if (add_sat(m, level) < best) best = add_sat(m, level), best_at = (uint32_t)i;
+        }
+    }
+    if (best == TERM_INF)
+        for (size_t i = 0; i < s.n; i++) x->v[s.v[i].t].min = TERM_INF;
+    else
+        for (uint32_t i = best_at;; i = s.v[i].from) { /* what lies on the shortest way */
+            x->v[s.v[i].t].min = best - s.v[i].level;
+            if (!i) break;
+        }
+    free(s.v);
+    free(s.seen);
+    return best;
+}
+
+static uint32_t min_now(struct terms *x, term t) {
+    const struct term_node n = x->v[t];
+    uint32_t m = TERM_INF;
+    switch (n.kind) {
+    case T_OR:
+        for (uint32_t i = 0; i < n.b; i++) {
+            uint32_t k = term_min(x, x->lists[n.a + i]);
+            if (k < m) m = k;
+        }
+        return m;
+    case T_REP: return n.lo ? mul_sat(n.lo, term_min(x, n.a)) : 0;
+    case T_CALL: return x->rules[n.a].min;
+    default: return term_nullable(x, t) ? 0 : search_min(x, t);
+    }
+}
+
+/* The spine of CATs without recursion: keys and constants may be long. */
+static uint32_t min_of_cat(struct terms *x, term t) {
+    size_t mark = x->n_scratch;
+    for (; x->v[t].kind == T_CAT && x->v[t].min == MIN_UNKNOWN; t = x->v[t].b) {
+        GROW(x->scratch, x->n_scratch, x->cap_scratch);
+        x->scratch[x->n_scratch++] = t;
+    }
+    uint32_t m = term_min(x, t);
+    while (x->n_scratch > mark) {
+        t = x->scratch[--x->n_scratch];
+        m = add_sat(m, term_min(x, x->v[t].a));
+        x->v[t].min = m;
+    }
+    return m;
+}
+
+uint32_t term_min(struct terms *x, term t) {
+    uint32_t m = x->v[t].min;
+    if (m != MIN_UNKNOWN) return m;
+    m = x->v[t].kind == T_CAT ? min_of_cat(x, t) : min_now(x, t);
+    return x->v[t].min = m;
+}
+
+/* ---- freezing ---- */
+static void find_classes(struct terms *x) {
+    uint8_t class_of[256] = {0};
+    int n = 1;
+    for (size_t s = 0; s < x->n_sets && n < 256; s++) { /* split each class by the set */
+        int moved[256], before = n;
+        for (int i = 0; i < before; i++) moved[i] = -1;
+        bool stays[256] = {false};
+        for (int b = 0; b < 256; b++) stays[class_of[b]] |= !byteset_has(&x->sets[s], (unsigned)b);
+        for (int b = 0; b < 256; b++) {
+            int c = class_of[b];
+            if (!byteset_has(&x->sets[s], (unsigned)b) || !stays[c]) continue;
+            if (moved[c] < 0) moved[c] = n++;
+            class_of[b] = (uint8_t)moved[c];
+        }
+    }
+    memcpy(x->class_of, class_of, sizeof class_of);
+    x->classes = n;
+    for (int b = 255; b >= 0; b--) {
+        x->first_of[class_of[b]] = (uint8_t)b;
+        x->size_of[class_of[b]]++;
+    }
+}
+
+/* What depends on rules is found again in each round. */
+static void forget(struct terms *x) {
+    for (size_t i = 0; i < x->n; i++) {
+        struct term_node *t = &x->v[i];
+        if (t->kind == T_AND || t->kind == T_NOT || t->kind == T_REM) continue;
+        if (t->kind == T_SET || t->kind == T_EMPTY || t->kind == T_EPS) continue;
+        t->min = MIN_UNKNOWN;
+    }
+}
+
+bool terms_freeze(struct terms *x) {
+    find_classes(x);
+    for (size_t i = 0; i < x->n_rules; i++) x->rules[i].min = TERM_INF;
+    for (bool changed = true; changed && !x->overflow;) {
+        changed = false;
+        forget(x);
+        for (size_t i = x->n_rules; i-- > 0;) { /* callees mostly stand behind their callers */
+            uint32_t m = term_min(x, x->rules[i].body);
+            changed |= m != x->rules[i].min;
+            x->rules[i].min = m;
+        }
+    }
+    x->frozen = true;
+    return !x->overflow;
+}

@@ -1,0 +1,195 @@
+/* Masks; see mask.h. */
+#include "common/text/mask.h"
+#include "common/text/mask_impl.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define FEW 64                       /* tokens: kept as a list, not as bits */
+#define KEPT_BYTES ((size_t)64 << 20) /* of bits; beyond that all masks are forgotten */
+#define STRING_MARGIN 12             /* bytes that a token inside a string can add to the way out: half a pair of \u */
+
+struct entry {
+    uint32_t *bits; /* or NULL, and the list */
+    int32_t list[FEW];
+    int32_t n;
+    uint32_t farthest; /* no token leads farther than this from the end, in bytes */
+};
+
+struct masker {
+    struct grammar *g;
+    const struct vocab *v;
+    size_t words;
+    struct entry **entries; /* by state */
+    uint32_t *min_tokens;   /* by state, 0: not known (of an end: never asked) */
+    size_t n_states, n_min;
+    size_t kept;
+    struct entry *now; /* being filled */
+    uint32_t left;     /* tokens, by mask_fill_within */
+    uint32_t *out;
+    int32_t n_out;
+    bool narrowed;
+};
+
+struct masker *masker_new(struct grammar *g, const struct vocab *v) {
+    struct masker *m = xcalloc(1, sizeof *m);
+    *m = (struct masker){.g = g, .v = v, .words = ((size_t)v->n + 31) / 32};
+    return m;
+}
+
+static void forget(struct masker *m) {
+    for (size_t i = 0; i < m->n_states; i++) {
+        if (m->entries[i]) free(m->entries[i]->bits);
+        free(m->entries[i]);
+        m->entries[i] = NULL;
+    }
+    m->kept = 0;
+}
+
+void masker_free(struct masker *m) {
+    if (!m) return;
+    forget(m);
+    free(m->entries);
+    free(m->min_tokens);
+    free(m);
+}
+
+/* ---- masks by state ---- */
+static void set_bits(const struct masker *m, uint32_t *bits, const int32_t *list, int32_t n) {
+    memset(bits, 0, m->words * sizeof *bits);
+    for (int32_t i = 0; i < n; i++) bits[list[i] >> 5] |= 1u << (list[i] & 31);
+}
+
+static void add_token(void *arg, int32_t token, uint32_t state) {
+    struct masker *m = arg;
+    struct entry *e = m->now;
+    uint32_t far = term_min(&m->g->x, state);
+    if (far > e->farthest) e->farthest = far;
+    for (; token >= 0; token = m->v->twin[token], e->n++) {
+        if (e->n == FEW && !e->bits) {
+            e->bits = xcalloc(m->words, sizeof *e->bits);
+            set_bits(m, e->bits, e->list, FEW);
+        }
+        if (e->n < FEW) e->list[e->n] = token;
+        else e->bits[token >> 5] |= 1u << (token & 31);
+    }
+}
+
+/* Inside a string with room for any token, all that stay inside are known. */
+static const struct string_tokens *inside_string(const struct masker *m, uint32_t state) {
+    const struct terms *x = &m->g->x;
+    const struct term_node *cat = &x->v[state], *rep, *tail;
+    if (cat->kind != T_CAT) return NULL;
+    rep = &x->v[cat->a];
+    tail = &x->v[cat->b];
+    term quote = x->single['"'];
+    if (!quote || (cat->b != quote && (tail->kind != T_CAT || tail->a != quote))) return NULL;
+    if (rep->kind != T_REP || rep->hi < TOKEN_MAX) return NULL;
+    return rep->a == m->g->char_free ? &m->v->free : rep->a == m->g->char_plain ? &m->v->plain : NULL;
+}
+
+static struct entry *fill(struct masker *m, uint32_t state) {
+    struct entry *e = m->now = xcalloc(1, sizeof *e);
+    const struct string_tokens *s = inside_string(m, state);
+    if (s && s->n_inside > FEW) {
+        e->bits = xcalloc(m->words, sizeof *e->bits);
+        memcpy(e->bits, s->inside, m->words * sizeof *e->bits);
+        e->n = s->n_inside;
+        uint32_t far = term_min(&m->g->x, state);
+        e->farthest = far > TERM_INF - STRING_MARGIN - 2 ? far : far + STRING_MARGIN;
+        trie_walk(&s->leaving, m->g, state, add_token, m);
+    } else {
+        trie_walk(&m->v->all, m->g, state, add_token, m);
+    }
+    m->kept += sizeof *e + (e->bits ? m->words * sizeof *e->bits : 0);
+    return e;
+}
+
+static struct entry *entry(struct masker *m, uint32_t state) {
+    if (state < m->n_states && m->entries[state]) return m->entries[state];
+    if (m->kept > KEPT_BYTES) forget(m);
+    struct entry *e = fill(m, state);
+    if (state >= m->n_states) {
+        size_t n = m->g->x.n + m->g->x.n / 2;
+        m->entries = xrealloc(m->entries, n, sizeof *m->entries);
+        memset(m->entries + m->n_states, 0, (n - m->n_states) * sizeof *m->entries);
+        m->n_states = n;
+    }
+    return m->entries[state] = e;
+}
+
+int32_t mask_fill(struct masker *m, uint32_t state, uint32_t *bits) {
+    const struct entry *e = entry(m, state);
+    if (e->bits) memcpy(bits, e->bits, m->words * sizeof *bits);
+    else set_bits(m, bits, e->list, e->n);
+    return e->n;
+}
+
+uint32_t mask_accept(struct masker *m, uint32_t state, int32_t token) {
+    if (token < 0 || token >= m->v->n || m->v->at[token] == m->v->at[token + 1]) return GRAMMAR_DEAD;
+    for (uint32_t i = m->v->at[token]; i < m->v->at[token + 1] && state != GRAMMAR_DEAD; i++)
+        state = grammar_byte(m->g, state, (unsigned char)m->v->bytes[i]);
+    return state;
+}
+
+/* ---- the way to the end ---- */
+struct cut {
+    uint32_t *least; /* (bytes + 1) tokens from a byte to the end */
+    size_t at;
+};
+
+static void better(void *arg, size_t len) {
+    struct cut *c = arg;
+    if (c->least[c->at + len] + 1 < c->least[c->at]) c->least[c->at] = c->least[c->at + len] + 1;
+}
+
+static uint32_t count_tokens(struct masker *m, uint32_t state) {
+    struct buf text = BUF_INIT;
+    grammar_close(m->g, state, &text);
+    struct cut c = {xcalloc(text.n + 1, sizeof *c.least), 0};
+    for (size_t i = text.n; i-- > 0;) {
+        c.at = i;
+        c.least[i] = TERM_INF - 1;
+        trie_prefixes(&m->v->all, text.p + i, text.n - i, better, &c);
+    }
+    uint32_t n = c.least[0];
+    free(c.least);
+    buf_release(&text);
+    return n;
+}
+
+uint32_t mask_min_tokens(struct masker *m, uint32_t state) {
+    if (grammar_done(m->g, state)) return 0;
+    if (state < m->n_min && m->min_tokens[state]) return m->min_tokens[state];
+    if (state == GRAMMAR_DEAD || term_min(&m->g->x, state) > (uint32_t)1 << 30) return TERM_INF;
+    uint32_t n = count_tokens(m, state);
+    if (state >= m->n_min) {
+        size_t to = m->g->x.n + m->g->x.n / 2;
+        m->min_tokens = xrealloc(m->min_tokens, to, sizeof *m->min_tokens);
+        memset(m->min_tokens + m->n_min, 0, (to - m->n_min) * sizeof *m->min_tokens);
+        m->n_min = to;
+    }
+    return m->min_tokens[state] = n;
+}
+
+static void add_within(void *arg, int32_t token, uint32_t state) {
+    struct masker *m = arg;
+    if (term_min(&m->g->x, state) >= m->left && mask_min_tokens(m, state) >= m->left) {
+        m->narrowed = true;
+        return;
+    }
+    for (; token >= 0; token = m->v->twin[token], m->n_out++) m->out[token >> 5] |= 1u << (token & 31);
+}
+
+int32_t mask_fill_within(struct masker *m, uint32_t state, uint32_t tokens_left, uint32_t *bits, bool *narrowed) {
+    const struct entry *e = entry(m, state);
+    *narrowed = false;
+    if (e->farthest < tokens_left) return mask_fill(m, state, bits);
+    memset(bits, 0, m->words * sizeof *bits);
+    m->left = tokens_left;
+    m->out = bits;
+    m->n_out = 0;
+    m->narrowed = false;
+    trie_walk(&m->v->all, m->g, state, add_within, m);
+    *narrowed = m->narrowed;
+    return m->n_out;
+}

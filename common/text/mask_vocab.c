@@ -1,0 +1,199 @@
+/* Vocabularies for masks: tries, and what stays inside a JSON string; see mask.h and mask_impl.h. */
+#include "common/text/mask_impl.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- tries ---- */
+static int by_bytes(const void *a, const void *b, void *arg) {
+    const struct vocab *v = arg;
+    int32_t p = *(const int32_t *)a, q = *(const int32_t *)b;
+    size_t m = v->at[p + 1] - v->at[p], n = v->at[q + 1] - v->at[q];
+    int c = memcmp(v->bytes + v->at[p], v->bytes + v->at[q], m < n ? m : n);
+    return c ? c : m != n ? (m > n) - (m < n) : (p > q) - (p < q);
+}
+
+static size_t shared(const struct vocab *v, int32_t p, int32_t q) {
+    size_t m = v->at[p + 1] - v->at[p], n = v->at[q + 1] - v->at[q], i = 0;
+    while (i < m && i < n && v->bytes[v->at[p] + i] == v->bytes[v->at[q] + i]) i++;
+    return i;
+}
+
+/* ids: n tokens sorted by bytes, twins left out. */
+static void build(struct trie *t, const struct vocab *v, const int32_t *ids, int32_t n) {
+    uint32_t open[TOKEN_MAX];
+    size_t cap = 0, depth = 0;
+    *t = (struct trie){0};
+    for (int32_t i = 0; i < n; i++) {
+        size_t len = v->at[ids[i] + 1] - v->at[ids[i]], keep = i ? shared(v, ids[i - 1], ids[i]) : 0;
+        while (depth > keep) depth--, t->v[open[depth]].size = t->n - open[depth];
+        for (; depth < len; depth++) {
+            uint8_t byte = (uint8_t)v->bytes[v->at[ids[i]] + depth];
+            GROW(t->v, t->n, cap);
+            if (!depth) t->root[byte + 1] = 1;
+            open[depth] = t->n;
+            t->v[t->n++] = (struct trie_node){1, -1, byte, (uint8_t)depth};
+        }
+        t->v[t->n - 1].token = ids[i];
+    }
+    while (depth > 0) depth--, t->v[open[depth]].size = t->n - open[depth];
+    uint32_t at = 0;
+    for (int b = 0; b < 256; b++) {
+        bool any = t->root[b + 1];
+        t->root[b] = at;
+        if (any) at += t->v[at].size;
+    }
+    t->root[256] = at;
+}
+
+void trie_walk(const struct trie *t, struct grammar *g, uint32_t state, trie_fn *found, void *arg) {
+    struct terms *x = &g->x;
+    uint32_t states[TOKEN_MAX + 1];
+    states[0] = state;
+    for (int b = 0; b < 256; b++) {
+        uint32_t i = t->root[b], end = t->root[b + 1];
+        if (i == end) continue;
+        if (term_step(x, state, x->class_of[b]) == TERM_EMPTY) continue;
+        while (i < end) {
+            const struct trie_node *n = &t->v[i];
+            uint32_t to = term_step(x, states[n->depth], x->class_of[n->byte]);
+            if (to == TERM_EMPTY) {
+                i += n->size;
+                continue;
+            }
+            states[n->depth + 1] = to;
+            if (n->token >= 0) found(arg, n->token, to);
+            i++;
+        }
+    }
+}
+
+void trie_prefixes(const struct trie *t, const char *s, size_t n, void (*found)(void *, size_t), void *arg) {
+    if (!n) return;
+    uint32_t i = t->root[(uint8_t)*s], end = t->root[(uint8_t)*s + 1];
+    for (size_t depth = 0; i < end && depth < n;) {
+        const struct trie_node *k = &t->v[i];
+        if (k->byte != (uint8_t)s[depth]) {
+            i += k->size;
+            continue;
+        }
+        end = i + k->size;
+        i++;
+        depth++;
+        if (k->token >= 0) found(arg, depth);
+    }
+}
+
+/* ---- inside strings ---- */
+struct sorting {
+    struct vocab *v;
+    uint32_t *bits;
+    int32_t n;
+};
+
+static void stays(void *arg, int32_t token, uint32_t state) {
+    struct sorting *s = arg;
+    for (; token >= 0; token = s->v->twin[token], s->n++) s->bits[token >> 5] |= 1u << (token & 31);
+}
+
+/* Whether the text is inside characters up to a quote: such tokens may end a string. */
+static bool leaves(const struct vocab *v, struct grammar *g, uint32_t state, int32_t token) {
+    for (uint32_t i = v->at[token]; i < v->at[token + 1]; i++) {
+        uint32_t to = grammar_byte(g, state, (unsigned char)v->bytes[i]);
+        if (to == GRAMMAR_DEAD) return v->bytes[i] == '"' && grammar_done(g, state);
+        state = to;
+    }
+    return false;
+}
+
+static void sort_tokens(struct vocab *v, struct string_tokens *to, const int32_t *ids, int32_t n, bool plain) {
+    struct grammar_options o = {.prefix = "", .bytes = v->usable};
+    struct grammar *g = grammar_new(&o);
+    lex_init(g);
+    g = grammar_finish(g, term_rep(&g->x, plain ? g->char_plain : g->char_free, 0, TERM_INF), &o, NULL);
+    to->inside = xcalloc((size_t)v->n / 32 + 1, sizeof *to->inside);
+    if (!g) return; /* a vocabulary that cannot write a single character */
+    struct sorting s = {v, to->inside, 0};
+    trie_walk(&v->all, g, grammar_start(g), stays, &s);
+    to->n_inside = s.n;
+    int32_t *leaving = xcalloc((size_t)n + 1, sizeof *leaving), many = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (!(to->inside[ids[i] >> 5] >> (ids[i] & 31) & 1) && leaves(v, g, grammar_start(g), ids[i])) leaving[many++] = ids[i];
+    build(&to->leaving, v, leaving, many);
+    free(leaving);
+    grammar_free(g);
+}
+
+/* ---- making ---- */
+static void index_tokens(struct vocab *v) {
+    int32_t *ids = xcalloc((size_t)v->n + 1, sizeof *ids), n = 0, kept = 0;
+    v->twin = xcalloc((size_t)v->n + 1, sizeof *v->twin);
+    for (int32_t i = 0; i < v->n; i++) {
+        size_t len = v->at[i + 1] - v->at[i];
+        v->twin[i] = -1;
+        if (len && len <= TOKEN_MAX) ids[n++] = i;
+        uint8_t b = len == 1 ? (uint8_t)v->bytes[v->at[i]] : 0;
+        if (len == 1) v->usable[b >> 6] |= (uint64_t)1 << (b & 63);
+    }
+    qsort_r(ids, (size_t)n, sizeof *ids, by_bytes, v);
+    for (int32_t i = 0; i < n; i++) {
+        size_t len = v->at[ids[i] + 1] - v->at[ids[i]];
+        if (kept && shared(v, ids[kept - 1], ids[i]) == len && v->at[ids[kept - 1] + 1] - v->at[ids[kept - 1]] == len) {
+            v->twin[ids[i]] = v->twin[ids[kept - 1]];
+            v->twin[ids[kept - 1]] = ids[i];
+        } else {
+            ids[kept++] = ids[i];
+        }
+    }
+    build(&v->all, v, ids, kept);
+    sort_tokens(v, &v->free, ids, kept, false);
+    sort_tokens(v, &v->plain, ids, kept, true);
+    free(ids);
+}
+
+struct vocab *vocab_new(const struct tokenizer *t) {
+    struct vocab *v = xcalloc(1, sizeof *v);
+    struct buf b = BUF_INIT;
+    v->n = tokenizer_size(t);
+    v->at = xcalloc((size_t)v->n + 1, sizeof *v->at);
+    for (int32_t i = 0; i < v->n; i++) {
+        tokenizer_bytes(t, i, false, &b);
+        if (b.n > UINT32_MAX) BUG("a vocabulary of %zu bytes", b.n);
+        v->at[i + 1] = (uint32_t)b.n;
+    }
+    v->bytes = buf_detach(&b);
+    index_tokens(v);
+    return v;
+}
+
+struct vocab *vocab_of_texts(const char *const *text, const size_t *len, int32_t n) {
+    struct vocab *v = xcalloc(1, sizeof *v);
+    struct buf b = BUF_INIT;
+    v->n = n;
+    v->at = xcalloc((size_t)n + 1, sizeof *v->at);
+    for (int32_t i = 0; i < n; i++) {
+        buf_add(&b, text[i], len[i]);
+        v->at[i + 1] = (uint32_t)b.n;
+    }
+    v->bytes = buf_detach(&b);
+    index_tokens(v);
+    return v;
+}
+
+static void free_strings(struct string_tokens *s) {
+    free(s->inside);
+    free(s->leaving.v);
+}
+
+void vocab_free(struct vocab *v) {
+    if (!v) return;
+    free_strings(&v->free);
+    free_strings(&v->plain);
+    free(v->all.v);
+    free(v->twin);
+    free(v->at);
+    free(v->bytes);
+    free(v);
+}
+
+int32_t vocab_size(const struct vocab *v) { return v->n; }
+const uint64_t *vocab_bytes(const struct vocab *v) { return v->usable; }
