@@ -44,14 +44,6 @@ static int take_memory(struct model *m, void **p, size_t bytes, const char *what
     return 0;
 }
 
-/* Row of the file that becomes row n: llama.cpp interleaves the two halves of each head of q and k, so that RoPE's
-   pairs are neighbours; Hugging Face keeps the halves apart. D 0: rows as they lie. */
-static int64_t source_row(int64_t n, int D) {
-    if (!D) return n;
-    int64_t head = n / D, i = n % D;
-    return head * D + 2 * (i % (D / 2)) + i / (D / 2);
-}
-
 static enum dtype stored_type(enum dtype from, enum base_dtype base) {
     return base == BASE_F32 ? DT_F32 : base == BASE_BF16 ? DT_BF16 : from;
 }
@@ -82,7 +74,7 @@ static int stream_rows(struct model *m, struct weight *w, const struct weight *f
     int rc = piece && row ? 0 : err_set(e, RC_IO, "out of memory: reading tensor %s needs %zu bytes", name, (size_t)at_once * to);
     for (int64_t r = 0; !rc && r < w->rows; r += at_once) {
         int64_t n = w->rows - r < at_once ? w->rows - r : at_once;
-        for (int64_t i = 0; i < n; i++) convert_row(piece + (size_t)i * to, w->type, from, source_row(r + i, D), row);
+        for (int64_t i = 0; i < n; i++) convert_row(piece + (size_t)i * to, w->type, from, weights_row(r + i, D), row);
         rc = dev_err(m->d, m->d->upload(m->d->ctx, (char *)dev + (size_t)r * to, piece, (size_t)n * to), e, name, (size_t)n * to);
     }
     free(piece);
@@ -182,14 +174,6 @@ static int place_linear(struct model *m, struct matrix *x, int layer, enum site 
     return 0;
 }
 
-static bool complete(const struct matrix *x, const struct weights *f, int taken) {
-    int parts = 0, seen = 0;
-    for (int p = 0; p < N_PARTS; p++) parts += x->part[p] != NULL;
-    for (int j = taken; j >= 0 && seen < parts; j--)
-        for (int p = 0; p < N_PARTS; p++) seen += x->part[p] == f->all[j];
-    return seen == parts;
-}
-
 /* One of the files' tensors, where it belongs; parts of a linear wait for the others, norms in host memory for the last. */
 static int place(struct model *m, int i, enum base_dtype base, struct err *e) {
     struct weights *f = m->store->files;
@@ -200,7 +184,7 @@ static int place(struct model *m, int i, enum base_dtype base, struct err *e) {
     if (weights_take(f, i, e) < 0) return -1;
     if (!w) {
         struct matrix *x = weights_matrix(f, t, &layer, &site);
-        return x && complete(x, f, i) ? place_linear(m, x, layer, site, i, base, e) : 0;
+        return x && weights_complete(f, x, i) ? place_linear(m, x, layer, site, i, base, e) : 0;
     }
     struct weight from = weight_plain(t->type, t->shape[0], t->shape[1], t->data);
     return load(m, w, &from, t->name, BASE_KEEP, 0, e) < 0 ? -1 : let_go(m, i, w, e);

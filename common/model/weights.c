@@ -160,6 +160,14 @@ struct matrix *weights_matrix(const struct weights *w, const struct tensor *t, i
     return NULL;
 }
 
+bool weights_complete(const struct weights *w, const struct matrix *m, int last) {
+    int parts = 0, seen = 0;
+    for (int p = 0; p < N_PARTS; p++) parts += m->part[p] != NULL;
+    for (int j = last; j >= 0 && seen < parts; j--)
+        for (int p = 0; p < N_PARTS; p++) seen += m->part[p] == w->all[j];
+    return seen == parts;
+}
+
 static int index_of(const struct weights *w, const struct tensor *t) {
     int i = 0;
     while (w->all[i] != t) i++;

@@ -44,6 +44,15 @@ typedef const struct tensor *weights_get(void *arg, const char *name);
 int matrix_find(struct matrix *m, const struct model_config *c, const char *name, int rows, int cols, weights_get *get, void *arg, struct err *e);
 /* Once every part was taken: m->w whole, its contents checked. Of q and k in a GGUF file the rows are in the file's order. */
 int matrix_finish(struct weights *w, struct matrix *m, struct err *e);
+/* Whether all[0..last] hold every part of m. */
+bool weights_complete(const struct weights *w, const struct matrix *m, int last);
+/* Row of the file that is row n in Hugging Face's order: llama.cpp interleaves the two halves of each head of q and k, so
+   that RoPE's pairs are neighbours; Hugging Face keeps the halves apart. D 0: rows as they lie. */
+static inline int64_t weights_row(int64_t n, int D) {
+    if (!D) return n;
+    int64_t head = n / D, i = n % D;
+    return head * D + 2 * (i % (D / 2)) + i / (D / 2);
+}
 /* The linear that t is a part of, or NULL. */
 struct matrix *weights_matrix(const struct weights *w, const struct tensor *t, int *layer, enum site *site);
 /* Fills w->all, w->gguf or w->shards, w->cfg (weights_source.c). */

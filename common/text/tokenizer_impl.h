@@ -62,6 +62,8 @@ struct tokenizer_source {
 struct tokenizer *tokenizer_build(const struct tokenizer_source *s, struct err *e);
 /* Of a parsed tokenizer.json, without the files beside it. give: tokenizer_free. */
 struct tokenizer *tokenizer_from_root(const struct json *root, struct err *e);
+/* The regular expression of the Split stage of tokenizer.json for Llama-3's and Qwen2's kinds. */
+const char *tokenizer_split_pattern(enum pretok_kind k);
 /* Adds an end id unless it is there already or -1. */
 void tokenizer_add_eos(struct tokenizer *t, int32_t id);
 /* Cuts "left right" at its only space. */

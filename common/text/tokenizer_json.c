@@ -13,6 +13,8 @@
 static const char llama_split[] = SPLIT_HEAD "\\p{N}{1,3}" SPLIT_TAIL;
 static const char qwen2_split[] = SPLIT_HEAD "\\p{N}" SPLIT_TAIL;
 
+const char *tokenizer_split_pattern(enum pretok_kind k) { return k == PRETOK_LLAMA ? llama_split : qwen2_split; }
+
 static bool absent(const struct json *v) { return !v || v->type == JSON_NULL; }
 static bool is_true(const struct json *v) { return v && v->type == JSON_BOOL && v->truth; }
 static bool is_false(const struct json *v) { return v && v->type == JSON_BOOL && !v->truth; }

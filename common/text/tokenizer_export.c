@@ -1,0 +1,123 @@
+/* tokenizer.json and tokenizer_config.json from GGUF: see tokenizer_export.h. The stages are those that tokenizer_json.c
+   knows the four pre-tokenisers by. */
+#include "common/text/tokenizer_export.h"
+#include "common/text/tokenizer_impl.h"
+#include <string.h>
+
+#define KEY(name) "tokenizer.ggml." name
+
+static void put_text(struct buf *b, const struct gguf *g, int32_t id) {
+    const char *text;
+    size_t n;
+    gguf_arr_str(g, KEY("tokens"), id, &text, &n);
+    json_put_string(b, text, n);
+}
+
+static void put_added(struct buf *b, const struct gguf *g, const struct tokenizer *t) {
+    const char *comma = "";
+    buf_adds(b, "\"added_tokens\":[");
+    for (int32_t i = 0; i < t->n; i++) {
+        if (t->class[i] != TOKEN_SPECIAL && t->class[i] != TOKEN_ADDED) continue;
+        bool special = t->class[i] == TOKEN_SPECIAL;
+        buf_addf(b, "%s\n{\"id\":%d,\"content\":", comma, i);
+        put_text(b, g, i);
+        buf_addf(b, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":%s,\"special\":%s}", special ? "false" : "true", special ? "true" : "false");
+        comma = ",";
+    }
+    buf_adds(b, "],\n");
+}
+
+#define BYTE_LEVEL(regex) "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":" regex "}"
+static void put_pre(struct buf *b, enum pretok_kind kind) {
+    buf_adds(b, "\"normalizer\":null,\n\"pre_tokenizer\":");
+    if (kind == PRETOK_GPT2) {
+        buf_adds(b, BYTE_LEVEL("true") ",\n");
+        return;
+    }
+    buf_adds(b, "{\"type\":\"Sequence\",\"pretokenizers\":[");
+    if (kind == PRETOK_SMOLLM) {
+        buf_adds(b, "{\"type\":\"Digits\",\"individual_digits\":true}," BYTE_LEVEL("true") "]},\n");
+        return;
+    }
+    const char *regex = tokenizer_split_pattern(kind);
+    buf_adds(b, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
+    json_put_string(b, regex, strlen(regex));
+    buf_adds(b, "},\"behavior\":\"Isolated\",\"invert\":false}," BYTE_LEVEL("false") "]},\n");
+}
+
+/* A token before every text, or nothing */
+static void put_post(struct buf *b, const struct gguf *g, int32_t bos) {
+    if (bos < 0) {
+        buf_adds(b, "\"post_processor\":null,\n");
+        return;
+    }
+    struct buf t = BUF_INIT;
+    put_text(&t, g, bos);
+    buf_adds(b, "\"post_processor\":{\"type\":\"TemplateProcessing\",");
+    for (int pair = 0; pair < 2; pair++) {
+        buf_addf(b, "\"%s\":[", pair ? "pair" : "single");
+        for (int s = 0; s <= pair; s++)
+            buf_addf(b, "%s{\"SpecialToken\":{\"id\":%s,\"type_id\":0}},{\"Sequence\":{\"id\":\"%c\",\"type_id\":0}}", s ? "," : "", t.p, "AB"[s]);
+        buf_adds(b, "],");
+    }
+    buf_addf(b, "\"special_tokens\":{%s:{\"id\":%s,\"ids\":[%d],\"tokens\":[%s]}}},\n", t.p, t.p, bos, t.p);
+    buf_release(&t);
+}
+
+static void put_model(struct buf *b, const struct gguf *g, const struct tokenizer *t) {
+    buf_addf(b, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
+             "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":%s,\n\"vocab\":{", t->ignore_merges ? "true" : "false");
+    for (int32_t i = 0; i < t->n; i++) {
+        buf_adds(b, i ? ",\n" : "\n");
+        put_text(b, g, i);
+        buf_addf(b, ":%d", i);
+    }
+    buf_adds(b, "},\n\"merges\":[");
+    int64_t n = gguf_arr_strs(g, KEY("merges"));
+    for (int64_t i = 0; i < n; i++) {
+        struct merge_source m;
+        const char *text;
+        size_t len;
+        struct err e;
+        gguf_arr_str(g, KEY("merges"), i, &text, &len);
+        if (merge_source_split(&m, text, len, i, &e) < 0) BUG("%s", e.msg); /* the loader took them */
+        buf_adds(b, i ? ",\n[" : "\n[");
+        json_put_string(b, m.left, m.n_left);
+        buf_addc(b, ',');
+        json_put_string(b, m.right, m.n_right);
+        buf_addc(b, ']');
+    }
+    buf_adds(b, "]}}\n");
+}
+
+static void put_config(struct buf *b, const struct gguf *g, const struct tokenizer *t) {
+    static const char *const fields[][2] = {{"bos_token", KEY("bos_token_id")}, {"eos_token", KEY("eos_token_id")},
+                                            {"pad_token", KEY("padding_token_id")}, {"unk_token", KEY("unknown_token_id")}};
+    int64_t id, context;
+    buf_adds(b, "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"clean_up_tokenization_spaces\": false");
+    if (gguf_get_int(g, "llama.context_length", &context)) buf_addf(b, ",\n  \"model_max_length\": %lld", (long long)context);
+    for (int i = 0; i < 4; i++) {
+        if (!gguf_get_int(g, fields[i][1], &id) || id < 0 || id >= t->n) continue;
+        buf_addf(b, ",\n  \"%s\": ", fields[i][0]);
+        put_text(b, g, (int32_t)id);
+    }
+    if (t->chat_template) {
+        buf_adds(b, ",\n  \"chat_template\": ");
+        json_put_string(b, t->chat_template, strlen(t->chat_template));
+    }
+    buf_adds(b, "\n}\n");
+}
+
+int tokenizer_export(const struct gguf *g, struct buf *tokenizer, struct buf *config, struct err *e) {
+    struct tokenizer *t = tokenizer_from_gguf(g, e);
+    if (!t) return -1;
+    buf_adds(tokenizer, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
+    put_added(tokenizer, g, t);
+    put_pre(tokenizer, t->kind);
+    put_post(tokenizer, g, t->bos);
+    buf_adds(tokenizer, "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},\n");
+    put_model(tokenizer, g, t);
+    put_config(config, g, t);
+    tokenizer_free(t);
+    return 0;
+}
