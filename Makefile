@@ -1,7 +1,7 @@
 # coador: make, make demo, make check, make install. Knobs in config.mk. Targets are listed by `make help`.
 include config.mk
 
-PKGS     = yaml-0.1 libcjson libzstd libpcre2-8 libcrypto libcurl
+PKGS     = yaml-0.1 libzstd libpcre2-8 libcrypto
 PKGCFG   = pkg-config $(if $(filter 1,$(STATIC)),--static)
 CPPFLAGS_ALL = -I. -D_GNU_SOURCE -DCOADOR_VERSION='"$(VERSION)"' -DCOADOR_LIBEXEC='"$(libexecdir)/coador"' -DCOADOR_DATA='"$(datadir)"' $(CPPFLAGS)
 CFLAGS_ALL   = -std=c11 $(O) -g $(WARN) $(ARCH) -fopenmp $(SANITIZE) $(CFLAGS)

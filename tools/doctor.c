@@ -6,8 +6,6 @@
 #include "common/io/json.h"
 #include "common/io/opt.h"
 #include "kernels/device.h"
-#include <curl/curl.h>
-#include <cjson/cJSON.h>
 #include <ctype.h>
 #include <dlfcn.h>
 #include <langinfo.h>
@@ -74,11 +72,9 @@ static void libraries(struct report *r) {
     char pcre[64] = "";
     pcre2_config(PCRE2_CONFIG_VERSION, pcre);
     add(r, "libraries", "libyaml", "%s", yaml_get_version_string());
-    add(r, "libraries", "cJSON", "%s", cJSON_Version());
     add(r, "libraries", "zstd", "%s", ZSTD_versionString());
     add(r, "libraries", "PCRE2", "%s", pcre);
     add(r, "libraries", "libcrypto", "%s", OpenSSL_version(OPENSSL_VERSION));
-    add(r, "libraries", "libcurl", "%s", curl_version_info(CURLVERSION_NOW)->version);
     add(r, "libraries", "OpenMP", "%d", _OPENMP);
 }
 

@@ -2,7 +2,7 @@
    Refuses: invalid UTF-8, lone surrogates in \u escapes, duplicate keys, control characters in strings,
    nesting deeper than JSON_MAX_DEPTH, numbers that overflow a double, bytes after the value. Keeps: NUL
    in strings (lengths everywhere), exact integers (raw span), member order.
-   Used for records, schemas and instances; cJSON reads trusted configs only. */
+   Reads everything that is JSON: records, schemas, instances, configs, headers. */
 #ifndef COADOR_JSON_H
 #define COADOR_JSON_H
 #include "common/io/buf.h"
