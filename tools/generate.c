@@ -1,5 +1,5 @@
 /* generate: answers to prompts from a model and its adapters, or the log-probability of given completions.
-   coador generate --model SmolLM2.gguf --adapter out/adapter rows.jsonl >answers.jsonl */
+   coador generate --model SmolLM2.gguf --adapter out/adapter --schema schema.json rows.jsonl >answers.jsonl */
 #include "common/io/opt.h"
 #include "common/io/progress.h"
 #include "common/io/queue.h"
@@ -22,9 +22,9 @@ struct pending { /* a record that came in and has not gone out */
 
 struct job {
     /* options */
-    const char *model, *output, *device;
-    struct opt_list adapters, stop;
-    int base;
+    const char *model, *output, *device, *schema_file, *regex, *prefix;
+    struct opt_list adapters, stop, choices;
+    int base, space;
     int64_t max_new, top_k, seed, threads, batch, max_cached, max_rejects;
     double temperature, top_p, penalty;
     bool chat, score, any_base;
@@ -34,6 +34,9 @@ struct job {
     struct lora **lora;
     struct chat *template;
     int32_t eos[9]; /* ids that end an answer */
+    struct schema *schema;
+    struct vocab *vocab;
+    struct constraint *constraint;
     struct generator *gen;
     struct scorer *scorer;
     struct record_queue *in;
@@ -64,6 +67,11 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
         {"top-p", 0, OPT_REAL, &j->top_p, "P", "sample from the likeliest tokens that reach probability P (1)", 1e-9, 1},
         {"repetition-penalty", 0, OPT_REAL, &j->penalty, "X", "make tokens already seen less likely (1)", 1e-3, 1e3},
         {"stop", 0, OPT_LIST, &j->stop, "TEXT", "end an answer before this text; may be repeated", 0, 0},
+        {"schema", 0, OPT_STR, &j->schema_file, "FILE", "answers are JSON documents that fit this JSON Schema", 0, 0},
+        {"regex", 0, OPT_STR, &j->regex, "PATTERN", "answers match this regular expression from end to end", 0, 0},
+        {"choice", 0, OPT_LIST, &j->choices, "A,B,C", "answers are one of these; may be repeated", 0, 0},
+        {"whitespace", 0, OPT_CHOICE, &j->space, "compact|python|bounded", "between the tokens of JSON, with --schema", 0, 0},
+        {"prefix", 0, OPT_STR, &j->prefix, "TEXT", "how a constrained answer begins (an optional space)", 0, 0},
         {"seed", 's', OPT_INT, &j->seed, "N", "of the sampling (0)", 0, 9e15},
         {"score", 0, OPT_FLAG, &j->score, NULL, "log-probability of each record's completion instead of answers", 0, 0},
         {"batch", 'b', OPT_INT, &j->batch, "N", "records at once (8)", 1, 4096},
@@ -78,9 +86,14 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
     if (!j->model) die_usage("--model is missing");
     for (int i = 0; i < j->stop.n; i++)
         if (!*j->stop.v[i]) die_usage("--stop needs a text that is not empty");
-    static const char *const answering[] = {"max-new-tokens", "temperature", "top-k", "top-p", "repetition-penalty", "stop", "seed", "max-cached-tokens", "batch"};
+    static const char *const answering[] = {"max-new-tokens", "temperature", "top-k", "top-p", "repetition-penalty", "stop", "seed", "max-cached-tokens", "batch", "schema", "regex", "choice"};
     for (size_t i = 0; j->score && i < sizeof answering / sizeof *answering; i++)
         if (opt_given(answering[i])) die_usage("--score generates nothing: --%s has no meaning with it", answering[i]);
+    int kinds = (j->schema_file != NULL) + (j->regex != NULL) + (j->choices.n > 0);
+    if (kinds > 1) die_usage("--schema, --regex and --choice exclude each other");
+    if (kinds && j->stop.n) die_usage("--stop would cut a constrained answer");
+    if (!kinds && j->prefix) die_usage("--prefix has no meaning without --schema, --regex or --choice");
+    if (!j->schema_file && opt_given("whitespace")) die_usage("--whitespace has no meaning without --schema");
     if (!j->temperature && (opt_given("top-k") || opt_given("top-p"))) die_usage("--top-k and --top-p need a --temperature above 0");
     *input = n ? argv[0] : "-";
 }
@@ -132,13 +145,55 @@ static void open_model(struct job *j) {
     for (int i = 0; i < j->adapters.n; i++) j->lora[i] = open_adapter(j, j->adapters.v[i]);
 }
 
+/* Every "A,B,C" cut at its commas. */
+static struct grammar *choices_grammar(struct job *j, const struct grammar_options *o, struct err *e) {
+    const char **v = NULL;
+    int n = 0, cap = 0;
+    for (int i = 0; i < j->choices.n; i++) {
+        char *copy = xstrdup(j->choices.v[i]), *rest = copy;
+        while (rest) {
+            GROW(v, n, cap);
+            v[n++] = xstrdup(strsep(&rest, ","));
+        }
+        free(copy);
+    }
+    struct grammar *g = grammar_from_choices(v, n, o, e);
+    for (int i = 0; i < n; i++) free((char *)v[i]);
+    free(v);
+    return g;
+}
+
+static struct grammar *make_grammar(struct job *j, const uint64_t *bytes) {
+    struct err e = ERR_INIT;
+    struct grammar_options o = {(enum grammar_space)j->space, j->prefix, bytes};
+    struct grammar *g = j->schema ? grammar_from_schema(j->schema, &o, &e) : j->regex ? grammar_from_regex(j->regex, &o, &e) : choices_grammar(j, &o, &e);
+    if (!g) die_err(&e);
+    return g;
+}
+
+/* Before the weights: a schema that cannot be kept must not cost the loading of a model. */
+static void check_constraint(struct job *j) {
+    struct err e = ERR_INIT;
+    if (j->schema_file && !(j->schema = schema_read_file(j->schema_file, &e))) die_err(&e);
+    if (j->schema || j->regex || j->choices.n) grammar_free(make_grammar(j, NULL));
+}
+
+static void open_constraint(struct job *j) {
+    if (!j->schema && !j->regex && !j->choices.n) return;
+    j->vocab = vocab_new(j->m->tok);
+    j->constraint = constraint_new(make_grammar(j, vocab_bytes(j->vocab)), j->vocab, j->m->tok);
+    uint32_t least = constraint_shortest(j->constraint);
+    if (least > j->max_new) die(RC_INPUT, "--max-new-tokens %lld is too few: the shortest answer takes %u", (long long)j->max_new, least);
+}
+
 static void open_generator(struct job *j) {
     struct err e = ERR_INIT;
+    open_constraint(j);
     memcpy(j->eos, j->m->cfg.eos, sizeof j->m->cfg.eos);
     int64_t per_record = j->m->cfg.context < 1024 ? j->m->cfg.context : 1024;
     struct gen_options o = {
         .slots = (int)j->batch, .max_cached = j->max_cached ? j->max_cached : j->batch * per_record, .max_new = (int)j->max_new,
-        .stop = j->stop.v, .n_stop = j->stop.n, .eos = j->eos, .n_eos = j->m->cfg.n_eos,
+        .stop = j->stop.v, .n_stop = j->stop.n, .eos = j->eos, .n_eos = j->m->cfg.n_eos, .constraint = j->constraint,
         .sampling = {j->temperature, (int)j->top_k, j->top_p, j->penalty, (uint64_t)j->seed}};
     if (j->chat) j->eos[o.n_eos++] = chat_end(j->template); /* the template's end of turn ends an answer too */
     j->gen = generator_new(j->m, (const struct lora *const *)j->lora, j->adapters.n, &o, &e);
@@ -223,31 +278,51 @@ static void emit(struct job *j) {
 }
 
 /* ---- answering ---- */
-static void finish_answer(struct job *j, struct gen_answer *a) {
-    static const char *const reasons[] = {"stop", "length"};
-    struct pending *p = at(j, a->number);
+/* The last word on an answer under a schema: strict JSON and the validator, which also sees a member twice. */
+static int check_answer(struct job *j, const struct gen_answer *a, struct err *e) {
+    if (!j->schema) return 0;
+    size_t skip = j->prefix ? strlen(j->prefix) : a->text.n && *a->text.p == ' ';
+    struct json_doc *d = json_parse(a->text.p + skip, a->text.n - skip, e);
+    int rc = d ? schema_validate(j->schema, json_root(d), e) : -1;
+    json_doc_free(d);
+    return rc < 0 ? err_prefix(e, "the answer does not fit the schema: ") : 0;
+}
+
+static void set_usage(struct job *j, struct record *r, const struct gen_answer *a) {
     struct buf b = BUF_INIT;
+    buf_addf(&b, "{\"prompt_tokens\":%zu,\"completion_tokens\":%zu", a->n_prompt, a->ids.n);
+    if (j->constraint) buf_addf(&b, ",\"model_calls\":%d", a->calls);
+    buf_addc(&b, '}');
+    record_set_raw(r, "usage", b.p, b.n);
+    buf_release(&b);
+}
+
+static void finish_answer(struct job *j, struct gen_answer *a) {
+    static const char *const reasons[] = {"stop", "length", "schema"};
+    struct err e = ERR_INIT;
+    struct pending *p = at(j, a->number);
     if (a->finish == FINISH_FAILED) {
         fail(j, p, "the model gave no finite logit");
+    } else if (check_answer(j, a, &e) < 0) {
+        fail(j, p, e.msg);
     } else {
         record_set_str(p->r, "output", a->text.p ? a->text.p : "", a->text.n);
         record_set_str(p->r, "finish_reason", reasons[a->finish], strlen(reasons[a->finish]));
-        buf_addf(&b, "{\"prompt_tokens\":%zu,\"completion_tokens\":%zu}", a->n_prompt, a->ids.n);
-        record_set_raw(p->r, "usage", b.p, b.n);
+        set_usage(j, p->r, a);
         p->done = true;
     }
-    buf_release(&b);
     gen_answer_free(a);
 }
 
 /* Starts what waits, in order, as far as there is room; reads more input when all in the ring has started. */
 static uint64_t start_waiting(struct job *j, uint64_t started) {
+    struct err e = ERR_INIT;
     for (;;) {
         if (started == j->next && !admit(j, !generator_active(j->gen))) return started;
         struct pending *p = at(j, started);
         if (!p->done) {
             if (!generator_ready(j->gen, p->ids.n)) return started;
-            generator_submit(j->gen, p->ids.v, p->ids.n, started);
+            check(generator_submit(j->gen, p->ids.v, p->ids.n, started, &e), &e);
         }
         started++;
         emit(j);
@@ -320,6 +395,7 @@ static void open_all(struct job *j, const char *input) {
     j->in = record_queue_open(input, j->window, &e);
     if (!j->in) die_err(&e);
     check(out_open(&j->out, j->output, &e), &e);
+    check_constraint(j);
     open_model(j);
     if (!j->score) {
         open_generator(j);
@@ -334,6 +410,9 @@ static void release(struct job *j) {
     free(j->ring);
     record_queue_close(j->in);
     generator_free(j->gen);
+    constraint_free(j->constraint);
+    vocab_free(j->vocab);
+    schema_free(j->schema);
     scorer_free(j->scorer);
     for (int i = 0; i < j->adapters.n; i++) lora_free(j->lora[i]);
     free(j->lora);
@@ -342,6 +421,7 @@ static void release(struct job *j) {
     j->d->close(j->d);
     free(j->adapters.v);
     free(j->stop.v);
+    free(j->choices.v);
 }
 
 int main(int argc, char **argv) {

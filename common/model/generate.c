@@ -10,6 +10,7 @@ struct slot {
     struct ids seen;           /* prompt, then the answer */
     size_t fed;                /* of seen, already in the cache */
     int64_t reserved;          /* cached tokens set aside */
+    struct constrained bound;  /* with a constraint */
     struct gen_answer *answer;
 };
 
@@ -23,6 +24,7 @@ struct generator {
     int max_rows;
     int32_t *ids, *slot_of, *logits_at, *owner; /* one pass: rows, and the slot behind each wanted logit row */
     float *logits;                               /* (slots, V) */
+    uint32_t *allowed;                           /* (V + 31) / 32 bits, with a constraint */
     struct gen_answer **done;
     int n_done, n_active;
     size_t cap_done;
@@ -50,6 +52,10 @@ struct generator *generator_new(const struct model *m, const struct lora *const 
     g->logits_at = xcalloc((size_t)o->slots, sizeof *g->logits_at);
     g->owner = xcalloc((size_t)o->slots, sizeof *g->owner);
     g->logits = xcalloc((size_t)o->slots * (size_t)m->cfg.V, sizeof *g->logits);
+    if (o->constraint) {
+        size_t words = ((size_t)m->cfg.V + 31) / 32, theirs = constraint_words(o->constraint);
+        g->allowed = xcalloc(words > theirs ? words : theirs, sizeof *g->allowed);
+    }
     return g;
 }
 
@@ -68,6 +74,7 @@ void generator_free(struct generator *g) {
     free(g->logits_at);
     free(g->owner);
     free(g->logits);
+    free(g->allowed);
     free(g->done);
     free(g);
 }
@@ -97,22 +104,6 @@ static int free_slot(const struct generator *g) {
 
 bool generator_ready(const struct generator *g, size_t n_prompt) {
     return free_slot(g) >= 0 && need(g, n_prompt) <= g->free_tokens;
-}
-
-void generator_submit(struct generator *g, const int32_t *prompt, size_t n_prompt, uint64_t number) {
-    int i = free_slot(g);
-    if (i < 0 || need(g, n_prompt) > g->free_tokens) BUG("request submitted without room");
-    struct slot *s = &g->slots[i];
-    s->busy = true;
-    s->fed = 0;
-    s->seen.n = 0;
-    for (size_t k = 0; k < n_prompt; k++) ids_add(&s->seen, prompt[k]);
-    s->reserved = need(g, n_prompt);
-    g->free_tokens -= s->reserved;
-    s->answer = xcalloc(1, sizeof *s->answer);
-    s->answer->number = number;
-    s->answer->n_prompt = n_prompt;
-    g->n_active++;
 }
 
 int generator_active(const struct generator *g) { return g->n_active; }
@@ -161,18 +152,69 @@ static bool cut_at_stop(const struct generator *g, struct gen_answer *a) {
     return true;
 }
 
+static void end(struct generator *g, int i, enum finish how) {
+    decode_text(g, g->slots[i].answer);
+    finish(g, i, how);
+}
+
+/* With a constraint: appends what must follow, and ends the answer where nothing can. */
+static int go_on(struct generator *g, int i, struct err *e) {
+    struct slot *s = &g->slots[i];
+    struct ids *ids = &s->answer->ids;
+    size_t before = ids->n;
+    if (!g->o.constraint) return 0;
+    if (constrained_force(&s->bound, g->o.constraint, ids, 0, e) < 0) return -1;
+    for (size_t k = before; k < ids->n; k++) ids_add(&s->seen, ids->v[k]);
+    if (constrained_ended(&s->bound, g->o.constraint)) end(g, i, s->bound.cut ? FINISH_SCHEMA : FINISH_STOP);
+    return 0;
+}
+
 /* Takes one more id for the slot; ends the answer where it ends. */
-static void accept(struct generator *g, int i, int32_t id) {
+static int accept(struct generator *g, int i, int32_t id, struct err *e) {
     struct slot *s = &g->slots[i];
     struct gen_answer *a = s->answer;
+    bool last = is_eos(g, id);
     ids_add(&a->ids, id);
     ids_add(&s->seen, id);
-    if (!is_eos(g, id) && cut_at_stop(g, a)) {
-        finish(g, i, FINISH_STOP);
-    } else if (is_eos(g, id) || a->ids.n >= (size_t)g->o.max_new) {
-        decode_text(g, a);
-        finish(g, i, is_eos(g, id) ? FINISH_STOP : FINISH_LENGTH);
+    if (g->o.constraint && !last) {
+        constrained_accept(&s->bound, g->o.constraint, id);
+        return go_on(g, i, e);
     }
+    if (!last && cut_at_stop(g, a)) finish(g, i, FINISH_STOP);
+    else if (last) end(g, i, g->o.constraint && s->bound.cut ? FINISH_SCHEMA : FINISH_STOP);
+    else if (a->ids.n >= (size_t)g->o.max_new) end(g, i, FINISH_LENGTH);
+    return 0;
+}
+
+/* The tokens that slot s may take next, ends included; NULL for all. */
+static const uint32_t *allowed(struct generator *g, struct slot *s) {
+    struct constraint *c = g->o.constraint;
+    if (!c) return NULL;
+    constrained_mask(&s->bound, c, g->allowed);
+    bool done = constrained_done(&s->bound, c);
+    for (int i = 0; i < g->o.n_eos; i++) {
+        uint32_t *word = &g->allowed[g->o.eos[i] >> 5], bit = 1u << (g->o.eos[i] & 31);
+        *word = done ? *word | bit : *word & ~bit;
+    }
+    return g->allowed;
+}
+
+int generator_submit(struct generator *g, const int32_t *prompt, size_t n_prompt, uint64_t number, struct err *e) {
+    int i = free_slot(g);
+    if (i < 0 || need(g, n_prompt) > g->free_tokens) BUG("request submitted without room");
+    struct slot *s = &g->slots[i];
+    s->busy = true;
+    s->fed = 0;
+    s->seen.n = 0;
+    for (size_t k = 0; k < n_prompt; k++) ids_add(&s->seen, prompt[k]);
+    s->reserved = need(g, n_prompt);
+    g->free_tokens -= s->reserved;
+    s->answer = xcalloc(1, sizeof *s->answer);
+    s->answer->number = number;
+    s->answer->n_prompt = n_prompt;
+    g->n_active++;
+    if (g->o.constraint) constrained_start(&s->bound, g->o.constraint, (uint32_t)g->o.max_new);
+    return go_on(g, i, e);
 }
 
 /* Rows of slot i into the pass, at most `room`; wants logits when the last token known is fed. */
@@ -195,7 +237,7 @@ int generator_step(struct generator *g, struct err *e) {
     for (int i = 0; i < g->o.slots; i++) {
         struct slot *s = &g->slots[i];
         if (!s->busy) continue;
-        bool answering = s->seen.n - s->fed == 1 && s->answer->ids.n;
+        bool answering = s->seen.n - s->fed == 1 && s->answer->calls;
         int n = feed_slot(g, i, R, &M, answering ? 1 : room);
         R += n;
         if (!answering) room -= n;
@@ -204,11 +246,12 @@ int generator_step(struct generator *g, struct err *e) {
     if (decoder_feed(g->d, g->ids, g->slot_of, R, g->logits_at, M, g->logits, e) < 0) return -1;
     for (int k = 0; k < M; k++) {
         struct slot *s = &g->slots[g->owner[k]];
-        int32_t id = sampler_next(g->sampler, g->logits + (size_t)k * (size_t)V, s->seen.v, s->seen.n, s->answer->number, s->answer->ids.n);
+        int32_t id = sampler_next(g->sampler, g->logits + (size_t)k * (size_t)V, allowed(g, s), s->seen.v, s->seen.n, s->answer->number, s->answer->ids.n);
+        s->answer->calls++;
         if (id < 0)
             finish(g, g->owner[k], FINISH_FAILED);
-        else
-            accept(g, g->owner[k], id);
+        else if (accept(g, g->owner[k], id, e) < 0)
+            return -1;
     }
     return 0;
 }

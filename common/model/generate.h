@@ -4,8 +4,9 @@
 #define COADOR_GENERATE_H
 #include "common/model/decode.h"
 #include "common/model/sampler.h"
+#include "common/text/constraint.h"
 
-enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_FAILED };
+enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_SCHEMA, FINISH_FAILED }; /* SCHEMA: whole, but shorter than it might be, for max_new */
 
 struct gen_options {
     int slots;              /* requests at once */
@@ -16,6 +17,7 @@ struct gen_options {
     struct sampling sampling;
     const int32_t *eos;     /* n_eos ids that end an answer; borrowed */
     int n_eos;
+    struct constraint *constraint; /* what answers must be, or NULL; borrowed. max_new is at least constraint_shortest() */
 };
 
 struct gen_answer {
@@ -23,6 +25,7 @@ struct gen_answer {
     struct ids ids;         /* generated, the ending id included */
     struct buf text;        /* decoded, without special tokens, cut before a stop string */
     size_t n_prompt;
+    int calls;              /* passes of the model that chose a token: fewer than ids where a constraint left no choice */
     enum finish finish;
 };
 void gen_answer_free(struct gen_answer *a);
@@ -35,7 +38,7 @@ int generator_fits(const struct generator *g, size_t n_prompt, struct err *e);
 /* Whether one of n_prompt tokens can start now. */
 bool generator_ready(const struct generator *g, size_t n_prompt);
 /* Starts a request (generator_ready said yes); copies the ids. `number` also keys its random numbers. */
-void generator_submit(struct generator *g, const int32_t *prompt, size_t n_prompt, uint64_t number);
+int generator_submit(struct generator *g, const int32_t *prompt, size_t n_prompt, uint64_t number, struct err *e);
 int generator_active(const struct generator *g);
 /* One pass of the model over all active requests. */
 int generator_step(struct generator *g, struct err *e);

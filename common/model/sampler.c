@@ -59,6 +59,11 @@ static void penalise(struct sampler *s, float *logits, const int32_t *seen, size
     for (size_t i = 0; i < n; i++) s->marked[seen[i]] = 0;
 }
 
+static void forbid(const struct sampler *s, float *logits, const uint32_t *allowed) {
+    for (int i = 0; i < s->V; i++)
+        if (!(allowed[i >> 5] >> (i & 31) & 1)) logits[i] = -INFINITY;
+}
+
 static int32_t argmax(const float *logits, int V) {
     int32_t best = -1;
     for (int i = 0; i < V; i++)
@@ -90,8 +95,9 @@ static int shortlist(struct sampler *s, const float *logits) {
     return n;
 }
 
-int32_t sampler_next(struct sampler *s, float *logits, const int32_t *seen, size_t n_seen, uint64_t record, uint64_t step) {
+int32_t sampler_next(struct sampler *s, float *logits, const uint32_t *allowed, const int32_t *seen, size_t n_seen, uint64_t record, uint64_t step) {
     penalise(s, logits, seen, n_seen);
+    if (allowed) forbid(s, logits, allowed);
     if (s->cfg.temperature == 0) return argmax(logits, s->V);
     int n = shortlist(s, logits);
     if (!n) return -1;

@@ -15,7 +15,7 @@ struct sampling {
 struct sampler;
 struct sampler *sampler_new(const struct sampling *s, int V); /* give: sampler_free */
 void sampler_free(struct sampler *s);
-/* Next id from logits(V) f32 (changed in place by the penalty). seen[0..n_seen): prompt and answer so far.
-   Returns -1 when no logit is finite. */
-int32_t sampler_next(struct sampler *s, float *logits, const int32_t *seen, size_t n_seen, uint64_t record, uint64_t step);
+/* Next id from logits(V) f32 (changed in place). allowed: bit i % 32 of word i / 32 for id i, (V + 31) / 32 words; NULL for all.
+   seen[0..n_seen): prompt and answer so far. Returns -1 when no logit that is allowed is finite. */
+int32_t sampler_next(struct sampler *s, float *logits, const uint32_t *allowed, const int32_t *seen, size_t n_seen, uint64_t record, uint64_t step);
 #endif

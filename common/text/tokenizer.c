@@ -118,4 +118,5 @@ int tokenizer_eos(const struct tokenizer *t, const int32_t **ids) {
 }
 
 const char *tokenizer_chat_template(const struct tokenizer *t) { return t->chat_template; }
+const struct pretok *tokenizer_pretok(const struct tokenizer *t) { return t->pretok; }
 const char *tokenizer_hash(const struct tokenizer *t) { return t->hash; }

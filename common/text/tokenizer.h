@@ -53,5 +53,7 @@ int32_t tokenizer_bos(const struct tokenizer *t);
 /* The end ids the tokenizer's own file names (GGUF: eos, eot); count; ids point into t. */
 int tokenizer_eos(const struct tokenizer *t, const int32_t **ids);
 const char *tokenizer_chat_template(const struct tokenizer *t); /* Jinja text or NULL */
+struct pretok;
+const struct pretok *tokenizer_pretok(const struct tokenizer *t); /* what cuts its texts into words; borrowed */
 const char *tokenizer_hash(const struct tokenizer *t);          /* SHA-256 over vocabulary, merges, kinds: 64 hex digits */
 #endif

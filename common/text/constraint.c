@@ -1,0 +1,174 @@
+/* Answers under a grammar: see constraint.h. */
+#include "common/text/constraint.h"
+#include "common/text/pretok.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define FORCED_MAX 4096 /* bytes at a time */
+#define CONTEXT 16      /* tokens before the forced text that tokenizing it again looks at */
+
+struct constraint {
+    struct grammar *g;
+    struct masker *m;
+    const struct vocab *v;
+    const struct tokenizer *t;
+    struct buf text; /* scratch: the last tokens and the forced text */
+    struct ids ids;  /* scratch: its tokens */
+};
+
+struct constraint *constraint_new(struct grammar *g, const struct vocab *v, const struct tokenizer *t) {
+    struct constraint *c = xcalloc(1, sizeof *c);
+    *c = (struct constraint){.g = g, .m = masker_new(g, v), .v = v, .t = t};
+    return c;
+}
+
+void constraint_free(struct constraint *c) {
+    if (!c) return;
+    masker_free(c->m);
+    grammar_free(c->g);
+    buf_release(&c->text);
+    ids_release(&c->ids);
+    free(c);
+}
+
+uint32_t constraint_shortest(struct constraint *c) { return mask_min_tokens(c->m, grammar_start(c->g)); }
+size_t constraint_words(const struct constraint *c) { return ((size_t)vocab_size(c->v) + 31) / 32; }
+
+void constrained_start(struct constrained *a, struct constraint *c, uint32_t tokens) {
+    *a = (struct constrained){.state = grammar_start(c->g), .left = tokens};
+}
+
+bool constrained_done(const struct constrained *a, struct constraint *c) { return grammar_done(c->g, a->state); }
+
+bool constrained_ended(const struct constrained *a, struct constraint *c) {
+    return grammar_done(c->g, a->state) && (!a->left || grammar_ended(c->g, a->state));
+}
+
+void constrained_mask(struct constrained *a, struct constraint *c, uint32_t *bits) {
+    bool narrowed;
+    mask_fill_within(c->m, a->state, a->left, bits, &narrowed);
+    a->cut |= narrowed;
+}
+
+void constrained_accept(struct constrained *a, struct constraint *c, int32_t token) {
+    uint32_t to = mask_accept(c->m, a->state, token);
+    if (to == GRAMMAR_DEAD || !a->left) BUG("token %d, which the grammar does not take, with %u left", (int)token, a->left);
+    a->state = to;
+    a->left--;
+    a->cut |= !a->left && !grammar_ended(c->g, to);
+}
+
+/* ---- forced text ---- */
+/* Whether a byte that may follow would be of the word that ends the text, or nobody knows. */
+static int joins(struct constraint *c, struct pretok_walk *w, unsigned char byte, struct err *e) {
+    size_t end = c->text.n, n, at = 0;
+    const char *word;
+    int rc;
+    buf_addc(&c->text, (char)byte);
+    pretok_text(w, c->text.p, c->text.n);
+    while ((rc = pretok_next(w, &word, &n, e)) > 0 && at < end) at += n;
+    c->text.p[c->text.n = end] = 0;
+    return rc < 0 ? -1 : at != end;
+}
+
+static bool letter(unsigned b) { return (b | 32) >= 'a' && (b | 32) <= 'z'; }
+static bool digit(unsigned b) { return b >= '0' && b <= '9'; }
+
+/* Whether the end of the text is a border for every continuation: 1, 0, -1. */
+static int holds(struct constraint *c, struct pretok_walk *w, uint32_t state, struct err *e) {
+    bool letters = false, digits = false;
+    if (grammar_ended(c->g, state)) return 1;
+    if (grammar_done(c->g, state) || c->text.p[c->text.n - 1] == '\'') return 0; /* 's, 're are words */
+    for (unsigned b = 0; b < 256; b++) {
+        if (grammar_byte(c->g, state, (unsigned char)b) == GRAMMAR_DEAD) continue;
+        if (b >= 0x80) return 0;
+        if ((letter(b) && letters) || (digit(b) && digits)) continue; /* one is as good as another */
+        letters |= letter(b);
+        digits |= digit(b);
+        int rc = joins(c, w, (unsigned char)b, e);
+        if (rc) return rc < 0 ? -1 : 0;
+    }
+    return 1;
+}
+
+static bool all_space(const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!strchr(" \t\r\n\v\f", s[i])) return false;
+    return true;
+}
+
+/* Bytes of the text up to the last border that stays: all, or those before its last word and the white space at its end. */
+static int border(struct constraint *c, uint32_t state, size_t *stable, struct err *e) {
+    struct pretok_walk w;
+    const char *word;
+    size_t n, at = 0;
+    pretok_begin(&w, tokenizer_pretok(c->t));
+    int rc = holds(c, &w, state, e);
+    *stable = c->text.n;
+    if (rc == 0) {
+        *stable = 0;
+        pretok_text(&w, c->text.p, c->text.n);
+        while ((rc = pretok_next(&w, &word, &n, e)) > 0) {
+            if (!all_space(c->text.p + at, c->text.n - at)) *stable = at;
+            at += n;
+        }
+    }
+    pretok_end(&w);
+    return rc < 0 ? -1 : 0;
+}
+
+/* Where tokens begin in the text: their number until `stable`, or -1 where none ends there. */
+static long tokens_until(struct constraint *c, size_t stable) {
+    struct buf b = BUF_INIT;
+    long n = 0;
+    while ((size_t)n < c->ids.n && b.n < stable) tokenizer_bytes(c->t, c->ids.v[n++], false, &b);
+    bool exact = b.n == stable && (!b.n || !memcmp(b.p, c->text.p, b.n));
+    buf_release(&b);
+    return exact ? n : -1;
+}
+
+/* Takes ids [from, to) of c->ids if they leave room for the end. */
+static void take(struct constrained *a, struct constraint *c, long from, long to, struct ids *ids) {
+    uint32_t state = a->state;
+    if (to <= from || (uint32_t)(to - from) > a->left) return;
+    for (long i = from; i < to; i++) state = mask_accept(c->m, state, c->ids.v[i]);
+    if (state == GRAMMAR_DEAD || mask_min_tokens(c->m, state) > a->left - (uint32_t)(to - from)) return;
+    for (long i = from; i < to; i++) {
+        ids_add(ids, c->ids.v[i]);
+        constrained_accept(a, c, c->ids.v[i]);
+    }
+}
+
+/* The text of the last tokens, from the border of a character on; returns how many they are. */
+static size_t context(struct constraint *c, const int32_t *ids, size_t n) {
+    size_t k = n < CONTEXT ? n : CONTEXT;
+    for (;; k--) {
+        buf_clear(&c->text);
+        buf_add(&c->text, "", 0);
+        for (size_t i = n - k; i < n; i++) tokenizer_bytes(c->t, ids[i], false, &c->text);
+        if (!c->text.n || ((unsigned char)*c->text.p & 0xc0) != 0x80) return k;
+    }
+}
+
+int constrained_force(struct constrained *a, struct constraint *c, struct ids *ids, size_t first, struct err *e) {
+    if (!a->left) return 0;
+    size_t known = context(c, ids->v + first, ids->n - first), before = c->text.n, stable;
+    const int32_t *last = ids->v + ids->n - known;
+    uint32_t state = grammar_forced(c->g, a->state, FORCED_MAX, &c->text);
+    if (c->text.n == before || utf8_valid(c->text.p, c->text.n) != c->text.n) return 0; /* nothing, or half a character */
+    if (border(c, state, &stable, e) < 0) return -1;
+    if (stable <= before) return 0;
+    c->ids.n = 0;
+    if (tokenizer_encode(c->t, c->text.p, c->text.n, &c->ids, e) < 0) return -1;
+    bool same = c->ids.n > known && (!known || !memcmp(c->ids.v, last, known * sizeof *last));
+    if (!same) { /* the model cut its text in another way: the forced text by itself */
+        memmove(c->text.p, c->text.p + before, c->text.n - before + 1);
+        c->text.n -= before;
+        stable -= before;
+        known = 0;
+        c->ids.n = 0;
+        if (tokenizer_encode(c->t, c->text.p, c->text.n, &c->ids, e) < 0) return -1;
+    }
+    take(a, c, (long)known, tokens_until(c, stable), ids);
+    return 0;
+}
