@@ -314,6 +314,11 @@ static void finish_answer(struct job *j, struct gen_answer *a) {
     gen_answer_free(a);
 }
 
+static void take_answers(struct job *j) {
+    struct gen_answer *a;
+    while ((a = generator_take(j->gen))) finish_answer(j, a);
+}
+
 /* Starts what waits, in order, as far as there is room; reads more input when all in the ring has started. */
 static uint64_t start_waiting(struct job *j, uint64_t started) {
     struct err e = ERR_INIT;
@@ -323,6 +328,7 @@ static uint64_t start_waiting(struct job *j, uint64_t started) {
         if (!p->done) {
             if (!generator_ready(j->gen, p->ids.n)) return started;
             check(generator_submit(j->gen, p->ids.v, p->ids.n, started, &e), &e);
+            take_answers(j); /* one that leaves no choice has ended already */
         }
         started++;
         emit(j);
@@ -331,13 +337,12 @@ static uint64_t start_waiting(struct job *j, uint64_t started) {
 
 static void run_answers(struct job *j) {
     struct err e = ERR_INIT;
-    struct gen_answer *a;
     uint64_t started = 0;
     for (;;) {
         started = start_waiting(j, started);
         if (!generator_active(j->gen) && j->input_ended && started == j->next) break;
         check(generator_step(j->gen, &e), &e);
-        while ((a = generator_take(j->gen))) finish_answer(j, a);
+        take_answers(j);
         emit(j);
     }
 }
