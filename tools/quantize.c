@@ -24,7 +24,7 @@ struct job {
     int64_t threads;
     struct quantise *q;
     struct out log;  /* of --report */
-    FILE *f;         /* a directory's model.safetensors */
+    struct hf_weights *h; /* a directory's */
     struct tstream_writer *w;
     struct quant_error total;
     uint64_t model_bytes;
@@ -126,7 +126,7 @@ static int push(void *arg, const void *p, size_t n, struct err *e) {
     struct job *j = arg;
     j->model_bytes += n;
     if (j->w) return tstream_push(j->w, p, n, e);
-    return fwrite(p, 1, n, j->f) == n ? 0 : err_sys(e, "cannot write model.safetensors");
+    return hf_weights_push(j->h, p, n, e);
 }
 
 static void run(struct job *j) {
@@ -138,13 +138,12 @@ static void run(struct job *j) {
 
 static void write_stream(struct job *j) {
     struct err e = ERR_INIT;
-    const struct quantise_file *files;
     struct out o;
     struct tstream_spec spec = {.level = level_of(j->level)};
-    must(quantise_files(j->q, &files, &spec.n_files, &e), &e);
-    struct tstream_file *f = xcalloc((size_t)spec.n_files + 1, sizeof *f);
-    for (int i = 0; i < spec.n_files; i++) f[i] = (struct tstream_file){files[i].name, files[i].p, files[i].n};
-    spec.files = f;
+    const struct hf_files *files = quantise_files(j->q, &e);
+    if (!files) die_err(&e);
+    spec.files = files->f;
+    spec.n_files = files->n;
     spec.n = quantise_tensors(j->q, &spec.t);
     must(out_open(&o, j->out, &e), &e);
     j->w = tstream_create(o.f, &spec, &e);
@@ -152,7 +151,6 @@ static void write_stream(struct job *j) {
     run(j);
     must(tstream_finish(j->w, &e), &e);
     must(out_commit(&o, &e), &e);
-    free(f);
 }
 
 /* What stands there may only be replaced if it is empty, or a model too. */
@@ -168,28 +166,19 @@ static void check_replaced(const char *dir) {
 
 static void write_directory(struct job *j) {
     struct err e = ERR_INIT;
-    const struct quantise_file *files;
     const struct tensor *t;
-    struct buf head = BUF_INIT;
-    int n_files, n = quantise_tensors(j->q, &t);
+    int n = quantise_tensors(j->q, &t);
     check_replaced(j->out);
     char *tmp = io_tmpdir(j->out, &e);
     if (!tmp) die_err(&e);
-    must(quantise_files(j->q, &files, &n_files, &e), &e);
-    for (int i = 0; i < n_files; i++) {
-        char *path = io_join(tmp, files[i].name);
-        must(io_write_file(path, files[i].p, files[i].n, &e), &e);
-        free(path);
-    }
-    char *path = io_join(tmp, "model.safetensors");
-    if (!(j->f = fopen(path, "wb"))) die(RC_IO, "cannot write %s", path);
-    must(safetensors_put_header(&head, t, n, (const char *const[]){"format", "pt", NULL}, &e), &e);
-    if (fwrite(head.p, 1, head.n, j->f) != head.n) die(RC_IO, "cannot write %s", path);
+    const struct hf_files *files = quantise_files(j->q, &e);
+    if (!files) die_err(&e);
+    must(hf_files_write(files, tmp, &e), &e);
+    j->h = hf_weights_create(tmp, t, n, HF_SHARD, &e);
+    if (!j->h) die_err(&e);
     run(j);
-    if (fclose(j->f)) die(RC_IO, "cannot write %s", path);
+    must(hf_weights_finish(j->h, &e), &e);
     must(io_commit_dir(tmp, j->out, &e), &e);
-    free(path);
-    buf_release(&head);
 }
 
 int main(int argc, char **argv) {

@@ -249,6 +249,8 @@ const char *model_hash(const struct model *m) {
     return m->store->hash;
 }
 
+const struct weights *model_weights(const struct model *m) { return m->store->files; }
+
 int model_estimate(const char *path, enum base_dtype base, struct model_config *cfg, size_t *bytes, struct err *e) {
     struct weights *f = weights_open(path, e);
     if (!f) return -1;

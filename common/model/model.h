@@ -39,6 +39,9 @@ void model_close(struct model *m);
 /* Identity of the base, 64 hex digits: SHA-256 of a GGUF file; of a directory's or a stream's tensors by name, type,
    shape and bytes, however they are sharded. Computed when first asked for (0.6 s a GB with SHA instructions), then kept. */
 const char *model_hash(const struct model *m);
+/* Its files, open as long as the model is (hfdir.h). */
+struct weights;
+const struct weights *model_weights(const struct model *m);
 /* Bytes the weights will take on a device, from the header alone (for --estimate). */
 int model_estimate(const char *path, enum base_dtype base, struct model_config *cfg, size_t *bytes, struct err *e);
 /* kerr of a device verb as an error: "out of device memory: WHAT needs N bytes", … ; 0 for K_OK.

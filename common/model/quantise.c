@@ -145,11 +145,7 @@ struct quantise *quantise_open(const char *path, const struct quantise_options *
 void quantise_free(struct quantise *q) {
     if (!q) return;
     for (int i = 0; i < q->n; i++) free((char *)(uintptr_t)q->t[i].name);
-    for (int i = 0; i < q->n_files; i++) {
-        free(q->files[i].name);
-        free(q->files[i].p);
-    }
-    free(q->files);
+    hf_files_release(&q->files);
     free(q->t);
     free(q->steps);
     weights_close(q->w);

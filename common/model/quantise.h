@@ -2,8 +2,7 @@
    The tensors' names and shapes are known first, then their bytes come in that order, with the memory of one linear. */
 #ifndef COADOR_QUANTISE_H
 #define COADOR_QUANTISE_H
-#include "common/io/tensor.h"
-#include "common/model/config.h"
+#include "common/model/hfdir.h"
 
 enum quant_to { TO_F32, TO_F16, TO_BF16, TO_INT8, TO_NF4, TO_FP4, TO_TERNARY };
 struct quantise_options {
@@ -36,11 +35,7 @@ int quantise_tensors(const struct quantise *q, const struct tensor **t);
 int quantise_linears(const struct quantise *q);
 int quantise_run(struct quantise *q, quantise_push *push, void *push_arg, quantise_told *told, void *told_arg, struct err *e);
 
-/* The files that travel along: config.json for what is written, the others as the source has them, or made from GGUF. */
-struct quantise_file {
-    char *name;
-    char *p;
-    size_t n;
-};
-int quantise_files(struct quantise *q, const struct quantise_file **f, int *n, struct err *e);
+/* The files that travel along (hfdir.h): config.json for what is written, the others as the source has them, or made from
+   GGUF. Owned by q; NULL on an error. */
+const struct hf_files *quantise_files(struct quantise *q, struct err *e);
 #endif

@@ -21,15 +21,13 @@ struct quantise {
     int tail;         /* first of the tensors that come after all steps: int8's weight_format */
     enum dtype rest;  /* type of what is not a linear, as config.json says it */
     int n_linears;
-    struct quantise_file *files;
-    int n_files;
+    struct hf_files files;
 };
 
 #define QUANTISE_STATE_ROOM 224 /* bytes at least for the JSON of quant_state */
 #define QUANTISE_PIECES 7       /* tensors of a linear, at most */
 
 enum dtype quantise_type(enum quant_to to); /* of the linears */
-const char *quantise_torch_type(enum dtype plain); /* "float32" */
 /* The tensors that the linear NAME.weight becomes, appended to q->t. */
 void quantise_plan_linear(struct quantise *q, const char *name, int64_t rows, int64_t cols);
 /* x(rows,cols) into what was planned: pieces[i] (owned by the callee until the next call with the same buf) are the bytes
@@ -43,6 +41,4 @@ struct encoded {
 };
 int quantise_encode(struct quantise *q, const struct step *s, const float *x, struct encoded *out, struct err *e);
 void encoded_release(struct encoded *x);
-/* config.json of what is written. */
-int quantise_config(const struct quantise *q, struct buf *b, struct err *e);
 #endif

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *quantise_torch_type(enum dtype plain) { return plain == DT_F16 ? "float16" : plain == DT_BF16 ? "bfloat16" : "float32"; }
-
 /* ---- names and shapes ---- */
 /* NAME.weight + suffix; "/x" stands in place of "weight" */
 static void add(struct quantise *q, const char *name, const char *suffix, enum dtype type, int dims, int64_t d0, int64_t d1) {
@@ -65,7 +63,7 @@ static int no_memory(struct err *e, size_t bytes) { return err_set(e, RC_IO, "ou
 static void put_state(struct quantise *q, struct encoded *out, size_t n) {
     struct buf b = BUF_INIT;
     buf_addf(&b, "{\"quant_type\": \"%s\", \"blocksize\": %d, \"dtype\": \"%s\", \"shape\": [%" PRId64 ", %" PRId64 "]", dtype_name(out->w.type), QUANT_BLOCK,
-             quantise_torch_type(q->rest), out->w.rows, out->w.cols);
+             hf_type_name(q->rest), out->w.rows, out->w.cols);
     if (q->o.nested) {
         buf_addf(&b, ", \"nested_blocksize\": %d, \"nested_dtype\": \"float32\", \"nested_offset\": ", QUANT_NESTED);
         json_put_number(&b, (double)out->w.offset);

@@ -1,6 +1,7 @@
-/* tokenizer.json and tokenizer_config.json from GGUF: see tokenizer_export.h. The stages are those that tokenizer_json.c
+/* tokenizer.json and tokenizer_config.json from GGUF: see tokenizer_write.h. The stages are those that tokenizer_json.c
    knows the four pre-tokenisers by. */
-#include "common/text/tokenizer_export.h"
+#include "common/text/tokenizer_write.h"
+#include "common/io/strmap.h"
 #include "common/text/tokenizer_impl.h"
 #include <string.h>
 
@@ -64,10 +65,31 @@ static void put_post(struct buf *b, const struct gguf *g, int32_t bos) {
     buf_release(&t);
 }
 
+/* Added tokens must be in the vocabulary where plain ones come after them, or tokenizers numbers them anew. The last ones stay
+   outside, so that no word of a text can be one. */
+static int32_t vocabulary_end(const struct tokenizer *t) {
+    int32_t n = t->n;
+    while (n > 0 && (t->class[n - 1] == TOKEN_SPECIAL || t->class[n - 1] == TOKEN_ADDED)) n--;
+    return n;
+}
+
+static int check_distinct(const struct gguf *g, const struct tokenizer *t, struct err *e) {
+    struct strmap texts = STRMAP_INIT;
+    int rc = 0;
+    for (int32_t i = 0; !rc && i < t->n; i++) {
+        const char *text;
+        size_t n;
+        gguf_arr_str(g, KEY("tokens"), i, &text, &n);
+        if (!strmap_put(&texts, text, n, i)) rc = err_set(e, RC_INPUT, KEY("tokens") ": tokens %d and %d are the same, which tokenizer.json cannot hold", strmap_get(&texts, text, n), i);
+    }
+    strmap_release(&texts);
+    return rc;
+}
+
 static void put_model(struct buf *b, const struct gguf *g, const struct tokenizer *t) {
     buf_addf(b, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
              "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":%s,\n\"vocab\":{", t->ignore_merges ? "true" : "false");
-    for (int32_t i = 0; i < t->n; i++) {
+    for (int32_t i = 0; i < vocabulary_end(t); i++) {
         buf_adds(b, i ? ",\n" : "\n");
         put_text(b, g, i);
         buf_addf(b, ":%d", i);
@@ -108,9 +130,13 @@ static void put_config(struct buf *b, const struct gguf *g, const struct tokeniz
     buf_adds(b, "\n}\n");
 }
 
-int tokenizer_export(const struct gguf *g, struct buf *tokenizer, struct buf *config, struct err *e) {
+int tokenizer_write(const struct gguf *g, struct buf *tokenizer, struct buf *config, struct err *e) {
     struct tokenizer *t = tokenizer_from_gguf(g, e);
     if (!t) return -1;
+    if (check_distinct(g, t, e) < 0) {
+        tokenizer_free(t);
+        return -1;
+    }
     buf_adds(tokenizer, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
     put_added(tokenizer, g, t);
     put_pre(tokenizer, t->kind);
