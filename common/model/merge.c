@@ -1,8 +1,5 @@
 /* Merging: see merge.h. Tensors go out in Hugging Face's order, by pieces of rows that all threads work on. */
 #include "common/model/merge.h"
-#include "common/io/io.h"
-#include "common/io/json.h"
-#include "common/io/safetensors.h"
 #include "kernels/cpu/pool.h"
 #include <inttypes.h>
 #include <math.h>
@@ -217,7 +214,7 @@ static int make_room(struct merger *g, struct err *e) {
     return g->sum && g->bytes ? 0 : err_set(e, RC_IO, "out of memory: merging tensor %s needs %zu bytes", g->x->t.name, scratch + bytes);
 }
 
-static int write_item(struct merger *g, const struct item *x, FILE *f, struct err *e) {
+static int write_item(struct merger *g, const struct item *x, struct hf_weights *out, struct err *e) {
     int64_t K = x->w.cols;
     g->x = x;
     int rc = make_room(g, e);
@@ -229,91 +226,13 @@ static int write_item(struct merger *g, const struct item *x, FILE *f, struct er
         pool_run(g->pool, n, 8, merge_rows, g);
         if (in_rows(&x->w)) drop(g);
         rc = check_finite(g, e);
-        if (!rc) fwrite(g->bytes, 1, dtype_bytes(x->t.type, n * K), f);
-        if (!rc && ferror(f)) break; /* told when the file is closed: a full disk need not be filled further */
+        if (!rc) rc = hf_weights_push(out, g->bytes, dtype_bytes(x->t.type, n * K), e);
     }
     drop(g);
     return rc;
 }
 
-/* ---- files ---- */
-/* Items first..: how many go into one file. */
-static int shard_length(const struct plan *p, int first, uint64_t most) {
-    uint64_t bytes = 0;
-    int n = 0;
-    while (first + n < p->n && (!n || bytes + p->v[first + n].t.bytes <= most)) bytes += p->v[first + n++].t.bytes;
-    return n;
-}
-
-static void shard_name(char *s, size_t n, int i, int of) {
-    if (of == 1)
-        snprintf(s, n, "model.safetensors");
-    else
-        snprintf(s, n, "model-%05d-of-%05d.safetensors", i + 1, of);
-}
-
-struct telling {
-    merge_told *told;
-    void *arg;
-};
-
-static int write_shard(struct merger *g, const struct plan *p, int first, int n, const char *path, const struct telling *t, struct err *e) {
-    static const char *const meta[] = {"format", "pt", NULL};
-    struct tensor *list = xcalloc((size_t)n, sizeof *list);
-    struct buf head = BUF_INIT;
-    struct out o;
-    for (int i = 0; i < n; i++) list[i] = p->v[first + i].t;
-    int rc = safetensors_put_header(&head, list, n, meta, e);
-    if (!rc) rc = out_open(&o, path, e);
-    if (!rc) {
-        fwrite(head.p, 1, head.n, o.f);
-        for (int i = 0; !rc && i < n && !ferror(o.f); i++) {
-            rc = write_item(g, &p->v[first + i], o.f, e);
-            if (t->told) t->told(t->arg, first + i + 1, p->n);
-        }
-        if (rc)
-            out_abort(&o);
-        else
-            rc = out_commit(&o, e);
-    }
-    buf_release(&head);
-    free(list);
-    return rc;
-}
-
-static int write_index(const struct plan *p, uint64_t most, int files, uint64_t total, const char *dir, struct err *e) {
-    struct buf b = BUF_INIT;
-    char file[60];
-    buf_addf(&b, "{\n  \"metadata\": {\"total_size\": %" PRIu64 "},\n  \"weight_map\": {", total);
-    for (int i = 0, f = 0; i < p->n; f++) {
-        shard_name(file, sizeof file, f, files);
-        for (int k = shard_length(p, i, most); k-- > 0; i++) buf_addf(&b, "%s\n    \"%s\": \"%s\"", i ? "," : "", p->v[i].t.name, file);
-    }
-    buf_adds(&b, "\n  }\n}\n");
-    char *path = io_join(dir, "model.safetensors.index.json");
-    int rc = io_write_file(path, b.p, b.n, e);
-    free(path);
-    buf_release(&b);
-    return rc;
-}
-
-static int write_files(struct merger *g, const struct plan *p, uint64_t most, const char *dir, const struct telling *t, struct merge_report *r, struct err *e) {
-    char file[60];
-    int rc = 0;
-    *r = (struct merge_report){.tensors = p->n};
-    for (int i = 0; i < p->n; i += shard_length(p, i, most)) r->files++;
-    for (int i = 0; i < p->n; i++) r->bytes += p->v[i].t.bytes;
-    for (int i = 0, f = 0; !rc && i < p->n; f++) {
-        int n = shard_length(p, i, most);
-        shard_name(file, sizeof file, f, r->files);
-        char *path = io_join(dir, file);
-        rc = write_shard(g, p, i, n, path, t, e);
-        free(path);
-        i += n;
-    }
-    return rc || r->files == 1 ? rc : write_index(p, most, r->files, r->bytes, dir, e);
-}
-
+/* ---- all of them ---- */
 static int fetch_adapters(struct merger *g, struct err *e) {
     int rc = 0;
     for (int i = 0; !rc && i < g->n; i++) {
@@ -323,13 +242,43 @@ static int fetch_adapters(struct merger *g, struct err *e) {
     return rc;
 }
 
-int merge_weights(const struct model *m, const struct lora *const *a, int n, enum dtype to, uint64_t shard, const char *dir, int threads, merge_told *told,
-                  void *arg, struct merge_report *r, struct err *e) {
+static int write_weights(struct merger *g, const struct plan *p, uint64_t shard, const char *dir, merge_told *told, void *arg, struct merge_report *r, struct err *e) {
+    struct tensor *list = xcalloc((size_t)p->n, sizeof *list);
+    int rc = 0;
+    *r = (struct merge_report){.tensors = p->n};
+    for (int i = 0; i < p->n; i++) {
+        list[i] = p->v[i].t;
+        r->bytes += list[i].bytes;
+    }
+    struct hf_weights *out = hf_weights_create(dir, list, p->n, shard, e);
+    free(list);
+    if (!out) return -1;
+    r->files = hf_weights_files(out);
+    for (int i = 0; !rc && i < p->n; i++) {
+        rc = write_item(g, &p->v[i], out, e);
+        if (told) told(arg, i + 1, p->n);
+    }
+    if (!rc) return hf_weights_finish(out, e);
+    hf_weights_abort(out);
+    return rc;
+}
+
+static int write_side_files(const struct model *m, enum dtype to, const char *dir, struct err *e) {
+    struct hf_files x = HF_FILES_INIT;
+    int rc = hf_files_of_model(&x, m, to, NULL, e);
+    if (!rc) rc = hf_files_write(&x, dir, e);
+    hf_files_release(&x);
+    return rc;
+}
+
+int merge_write(const struct model *m, const struct lora *const *a, int n, enum dtype to, uint64_t shard, const char *dir, int threads, merge_told *told,
+                void *arg, struct merge_report *r, struct err *e) {
     struct merger g = {.m = m, .a = a, .n = n, .threads = threads, .ab = xcalloc((size_t)n + 1, sizeof *g.ab), .bad = xcalloc((size_t)threads, sizeof *g.bad)};
     struct plan p = make_plan(m, to);
     g.pool = pool_new(threads);
     int rc = g.pool ? fetch_adapters(&g, e) : err_set(e, RC_IO, "cannot start %d threads", threads);
-    if (!rc) rc = write_files(&g, &p, shard, dir, &(struct telling){told, arg}, r, e);
+    if (!rc) rc = write_side_files(m, to, dir, e);
+    if (!rc) rc = write_weights(&g, &p, shard, dir, told, arg, r, e);
     for (int i = 0; i < n; i++) free(g.ab[i]);
     free(g.ab);
     free(g.bad);

@@ -2,9 +2,8 @@
    Face directory, and the difference that this makes to logits. Sums are in double and rounded once to the type written. */
 #ifndef COADOR_MERGE_H
 #define COADOR_MERGE_H
+#include "common/model/hfdir.h"
 #include "common/model/llama.h"
-
-#define MERGE_SHARD ((uint64_t)4 << 30) /* bytes of tensors a file holds at most, where one tensor is not larger */
 
 /* The first weight matrix that is packed (neither f32, f16 nor bf16): its type, and its name in a static buffer; false
    where there is none. */
@@ -16,13 +15,13 @@ struct merge_report {
     int tensors, files;
     uint64_t bytes; /* of the tensors */
 };
-/* Writes every tensor of m as `to` (f32, f16, bf16), the adapters (each times its own scale) added, into the existing
-   directory `dir`: model.safetensors, or shards of at most `shard` bytes and model.safetensors.index.json. A value that
-   is not finite in that type is RC_INPUT. Takes the memory of one packed linear, or a few MiB. `told` may be NULL: after each
-   tensor. */
+/* Writes m with the adapters (each times its own scale) added, every tensor as `to` (f32, f16, bf16), into the existing
+   directory `dir`, a temporary one: config.json, the tokenizer's files, and safetensors files of at most `shard` bytes (hfdir.h).
+   A value that is not finite in that type is RC_INPUT. Takes the memory of one packed linear, or a few MiB. `told` may be
+   NULL: after each tensor. */
 typedef void merge_told(void *arg, int done, int of);
-int merge_weights(const struct model *m, const struct lora *const *a, int n, enum dtype to, uint64_t shard, const char *dir, int threads, merge_told *told,
-                  void *arg, struct merge_report *r, struct err *e);
+int merge_write(const struct model *m, const struct lora *const *a, int n, enum dtype to, uint64_t shard, const char *dir, int threads, merge_told *told,
+                void *arg, struct merge_report *r, struct err *e);
 
 /* Logits of two models on the same ids. */
 struct merge_diff {

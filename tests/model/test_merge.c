@@ -51,20 +51,17 @@ static void copy_file(const char *from, const char *to, const char *name) {
     free(b);
 }
 
-/* Merges into a fresh directory that also gets the base's config and tokenizer. */
+/* Merges into a fresh directory. */
 static int merge_to(const char *dir, const struct model *m, const struct lora *const *a, int n, enum dtype to, uint64_t shard, int threads, struct merge_report *r, struct err *e) {
     assert_int_equal(io_remove_tree(dir, e), 0);
     assert_int_equal(io_mkdirs(dir, e), 0);
-    copy_file(BASE, dir, "config.json");
-    copy_file(BASE, dir, "generation_config.json");
-    copy_file(BASE, dir, "tokenizer.json");
-    return merge_weights(m, a, n, to, shard, dir, threads, NULL, NULL, r, e);
+    return merge_write(m, a, n, to, shard, dir, threads, NULL, NULL, r, e);
 }
 
 static struct merge_report must_merge(const char *dir, const struct model *m, const struct lora *const *a, int n, enum dtype to) {
     struct err e = ERR_INIT;
     struct merge_report r;
-    if (merge_to(dir, m, a, n, to, MERGE_SHARD, 1, &r, &e) < 0) fail_msg("%s", e.msg);
+    if (merge_to(dir, m, a, n, to, HF_SHARD, 1, &r, &e) < 0) fail_msg("%s", e.msg);
     return r;
 }
 
@@ -275,7 +272,7 @@ static void same_bytes_on_any_threads(void **state) {
     struct err e = ERR_INIT;
     struct merge_report r;
     must_merge(scratch("m"), base, one, 1, DT_BF16);
-    if (merge_to(scratch("t"), base, one, 1, DT_BF16, MERGE_SHARD, 3, &r, &e) < 0) fail_msg("%s", e.msg);
+    if (merge_to(scratch("t"), base, one, 1, DT_BF16, HF_SHARD, 3, &r, &e) < 0) fail_msg("%s", e.msg);
     struct buf x = slurp(scratch("m/model.safetensors")), y = slurp(scratch("t/model.safetensors"));
     assert_int_equal(x.n, y.n);
     assert_memory_equal(x.p, y.p, x.n);
@@ -289,9 +286,8 @@ static void refuses_what_does_not_fit(void **state) {
     const struct lora *one[] = {a};
     struct err e = ERR_INIT;
     struct merge_report r;
-    assert_int_equal(merge_to(scratch("m"), base, one, 1, DT_F16, MERGE_SHARD, 2, &r, &e), -1);
+    assert_int_equal(merge_to(scratch("m"), base, one, 1, DT_F16, HF_SHARD, 2, &r, &e), -1);
     assert_err(&e, RC_INPUT, "is not finite as f16");
-    assert_false(io_exists(scratch("m/model.safetensors")));
     lora_free(a);
 }
 
