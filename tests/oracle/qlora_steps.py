@@ -1,0 +1,79 @@
+"""Twenty LoRA steps by transformers + PEFT in f32 over bitsandbytes' dequantised NF4 weights of the tiny model in
+tests/data/quant/nf4 (as its PyTorch code gives them), for tests/model/test_qlora.c: losses and gradient norms. First adapter
+and token ids come from an integer hash; B is not zero, so that every gradient is live.
+Run: python tests/oracle/qlora_steps.py > tests/data/quant/qlora.json"""
+import json
+import os
+import sys
+from importlib.metadata import version
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["TORCHDYNAMO_DISABLE"] = "1"
+import bitsandbytes.functional as F
+import numpy as np
+import torch
+from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+STEPS, BATCH, LENGTH, PROMPT, R, ALPHA, LR, MAX_NORM, WEIGHT_DECAY = 20, 3, 17, 6, 8, 16, 4e-4, 0.3, 0.01
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def lowbias(seed, n):
+    """Wellons' lowbias32 of a counter; the C test has the same lines."""
+    x = (np.arange(n, dtype=np.uint64) * 0x85EBCA77 + seed * 0x9E3779B1).astype(np.uint32)
+    x ^= x >> np.uint32(16)
+    x *= np.uint32(0x7FEB352D)
+    x ^= x >> np.uint32(15)
+    x *= np.uint32(0x846CA68B)
+    x ^= x >> np.uint32(16)
+    return x
+
+
+def values(seed, n):
+    return ((lowbias(seed, n) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)).astype(np.float32)
+
+
+def base():
+    model = AutoModelForCausalLM.from_pretrained(os.path.join(HERE, "../data/adapters/base"), dtype=torch.float32)
+    f = load_file(os.path.join(HERE, "../data/quant/nf4/model.safetensors"))
+    for name, p in model.named_parameters():
+        if "_proj" not in name:
+            continue
+        state = json.loads(bytes(f[name + ".quant_state.bitsandbytes__nf4"].numpy()).decode())
+        absmax = F.dequantize_blockwise(f[name + ".absmax"], absmax=f[name + ".nested_absmax"], code=f[name + ".nested_quant_map"], blocksize=state["nested_blocksize"])
+        absmax = absmax + torch.tensor(state["nested_offset"], dtype=torch.float32)
+        p.data = _dequantize_4bit_compute(f[name].reshape(-1), absmax, f[name + ".quant_map"], 64, torch.Size(state["shape"]), torch.float32)
+    return model
+
+
+def main():
+    model = get_peft_model(base(), LoraConfig(r=R, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=TARGETS, bias="none", task_type="CAUSAL_LM")).train()
+    params = {}
+    for name, p in model.named_parameters():
+        if "lora_" in name:
+            part = name.split(".")
+            params[int(part[part.index("layers") + 1]) * 14 + TARGETS.index(next(t for t in part if t in TARGETS)) * 2 + ("lora_B" in name)] = p
+    for i, p in params.items():
+        p.data = torch.from_numpy(values(i, p.numel())).reshape(p.shape) * 2.0**-4
+    params = [p for _, p in sorted(params.items())]
+    opt = torch.optim.AdamW(params, lr=LR, weight_decay=WEIGHT_DECAY)
+    losses, norms = [], []
+    for step in range(STEPS):
+        ids = torch.from_numpy((lowbias(1000 + step, BATCH * LENGTH) % np.uint32(257) + np.uint32(3)).astype(np.int64)).reshape(BATCH, LENGTH)
+        logits = model(input_ids=ids).logits.double()[:, PROMPT - 1:-1]
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, PROMPT:].flatten())
+        opt.zero_grad()
+        loss.backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(params, MAX_NORM)))
+        losses.append(float(loss.detach()))
+        opt.step()
+    json.dump({"versions": {p: version(p) for p in ("bitsandbytes", "peft", "torch", "transformers")}, "steps": STEPS, "batch": BATCH, "length": LENGTH,
+               "prompt": PROMPT, "r": R, "alpha": ALPHA, "lr": LR, "max_norm": MAX_NORM, "weight_decay": WEIGHT_DECAY, "loss": losses, "norm": norms}, sys.stdout)
+    print()
+
+
+main()
