@@ -417,3 +417,10 @@ int64_t gguf_arr_ints(const struct gguf *g, const char *key, const void **data) 
     *data = x->p;
     return (int64_t)x->n;
 }
+
+int64_t gguf_arr_f32(const struct gguf *g, const char *key, const void **data) {
+    const struct entry *x = entry_of(g, key);
+    if (!x || x->kind != ARR || x->of != F32) return -1;
+    *data = x->p;
+    return (int64_t)x->n;
+}

@@ -26,4 +26,5 @@ bool gguf_get_str(const struct gguf *g, const char *key, const char **s, size_t 
 int64_t gguf_arr_strs(const struct gguf *g, const char *key);
 void gguf_arr_str(const struct gguf *g, const char *key, int64_t i, const char **s, size_t *n);
 int64_t gguf_arr_ints(const struct gguf *g, const char *key, const void **data); /* i32/u32 arrays: 4 bytes each, unaligned */
+int64_t gguf_arr_f32(const struct gguf *g, const char *key, const void **data);  /* the same of f32 arrays */
 #endif

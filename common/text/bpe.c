@@ -1,4 +1,4 @@
-/* Byte-level BPE: see bpe.h. */
+/* BPE: see bpe.h. */
 #include "common/text/bpe.h"
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -17,9 +17,10 @@ struct word_slot {
 struct merge_slot {
     uint64_t pair; /* left << 32 | right */
     uint32_t rank; /* NONE: empty */
+    int32_t whole;
 };
 struct merge {
-    int32_t left, right, whole;
+    int32_t left, right;
 };
 /* Whether a token's own bytes encode to it alone, found out at first use. Threads may find it out twice; they agree. */
 enum { UNKNOWN, ALONE, SPLITS };
@@ -35,7 +36,7 @@ struct bpe {
     struct merge *merges;
     int32_t n_merges, merge_room;
     int32_t byte_id[256]; /* -1: the byte has no token and vanishes */
-    bool ignore_merges;
+    bool ignore_merges, chars;
     _Atomic unsigned char *alone;
 };
 
@@ -43,6 +44,7 @@ struct bpe_symbol {
     int32_t id;
     uint32_t prev, next; /* index, NONE at the ends */
     uint32_t rank;       /* of the merge with its right neighbour; NONE: there is none, or the symbol is gone */
+    int32_t whole;       /* what it makes */
 };
 
 /* Power of two with at most half of the slots taken. */
@@ -167,7 +169,7 @@ static struct merge_slot *merge_slot(const struct bpe *b, uint64_t pair) {
 
 static uint64_t pair_of(int32_t left, int32_t right) { return (uint64_t)(uint32_t)left << 32 | (uint32_t)right; }
 
-int bpe_add_merge(struct bpe *b, const void *left, size_t nl, const void *right, size_t nr, struct err *e) {
+int bpe_add_merge(struct bpe *b, const void *left, size_t nl, const void *right, size_t nr, int32_t rank, struct err *e) {
     if (b->n_merges == b->merge_room) BUG("more merges than announced");
     int32_t l = bpe_find(b, left, nl), r = bpe_find(b, right, nr), whole = -1;
     if (l >= 0 && r >= 0) {
@@ -182,16 +184,16 @@ int bpe_add_merge(struct bpe *b, const void *left, size_t nl, const void *right,
                        (const char *)left, (int)(nr > 40 ? 40 : nr), (const char *)right,
                        l < 0 ? "its left half" : r < 0 ? "its right half" : "what it makes");
     /* A pair listed twice has its last rank, as in Hugging Face's table. */
-    *merge_slot(b, pair_of(l, r)) = (struct merge_slot){pair_of(l, r), (uint32_t)b->n_merges};
-    b->merges[b->n_merges++] = (struct merge){l, r, whole};
+    *merge_slot(b, pair_of(l, r)) = (struct merge_slot){pair_of(l, r), (uint32_t)rank, whole};
+    b->merges[b->n_merges++] = (struct merge){l, r};
     return 0;
 }
 
 int32_t bpe_n_merges(const struct bpe *b) { return b->n_merges; }
 
-void bpe_merge_at(const struct bpe *b, int32_t rank, int32_t *left, int32_t *right) {
-    *left = b->merges[rank].left;
-    *right = b->merges[rank].right;
+void bpe_merge_at(const struct bpe *b, int32_t i, int32_t *left, int32_t *right) {
+    *left = b->merges[i].left;
+    *right = b->merges[i].right;
 }
 
 void bpe_finish(struct bpe *b, int32_t unk, bool ignore_merges) {
@@ -201,6 +203,11 @@ void bpe_finish(struct bpe *b, int32_t unk, bool ignore_merges) {
         b->byte_id[i] = bpe_find(b, &byte, 1);
         if (b->byte_id[i] < 0) b->byte_id[i] = unk;
     }
+}
+
+void bpe_finish_chars(struct bpe *b, const int32_t byte_token[256]) {
+    b->chars = true;
+    memcpy(b->byte_id, byte_token, sizeof b->byte_id);
 }
 
 /* ---- encoding ---- */
@@ -236,27 +243,34 @@ static uint64_t pop(struct bpe_work *w) {
     return top;
 }
 
-static uint32_t rank_at(const struct bpe *b, const struct bpe_symbol *s, uint32_t i) {
-    return s[i].next == NONE ? NONE : merge_slot(b, pair_of(s[i].id, s[s[i].next].id))->rank;
-}
-
 static void rerank(const struct bpe *b, struct bpe_work *w, uint32_t i) {
-    w->sym[i].rank = rank_at(b, w->sym, i);
-    if (w->sym[i].rank != NONE) push(w, (uint64_t)w->sym[i].rank << 32 | i);
+    struct bpe_symbol *s = &w->sym[i];
+    s->rank = NONE;
+    if (s->next == NONE) return;
+    const struct merge_slot *m = merge_slot(b, pair_of(s->id, w->sym[s->next].id));
+    s->rank = m->rank;
+    s->whole = m->whole;
+    if (s->rank != NONE) push(w, (uint64_t)s->rank << 32 | i);
 }
 
-/* The word's bytes as linked symbols: their number. */
+static size_t char_length(unsigned char c) { return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4; }
+
+/* The word's bytes, or its characters and the bytes of those that have no token, as linked symbols: their number. */
 static uint32_t symbols_of(const struct bpe *b, const char *word, size_t n, struct bpe_work *w) {
     uint32_t k = 0;
     if (n > w->cap) {
         w->cap = n < 64 ? 64 : n;
         w->sym = xrealloc(w->sym, w->cap, sizeof *w->sym);
     }
-    for (size_t i = 0; i < n; i++) {
-        int32_t id = b->byte_id[(unsigned char)word[i]];
-        if (id < 0) continue;
-        w->sym[k] = (struct bpe_symbol){id, k ? k - 1 : NONE, k + 1, NONE};
-        k++;
+    for (size_t i = 0, len; i < n; i += len) {
+        len = b->chars ? char_length((unsigned char)word[i]) : 1;
+        int32_t id = b->chars ? bpe_find(b, word + i, len) : -1;
+        for (size_t j = 0; j < (id >= 0 ? 1 : len); j++) {
+            int32_t x = id >= 0 ? id : b->byte_id[(unsigned char)word[i + j]];
+            if (x < 0) continue;
+            w->sym[k] = (struct bpe_symbol){x, k ? k - 1 : NONE, k + 1, NONE, -1};
+            k++;
+        }
     }
     if (k) w->sym[k - 1].next = NONE;
     return k;
@@ -271,7 +285,7 @@ static void merge_symbols(const struct bpe *b, struct bpe_work *w, uint32_t n) {
         struct bpe_symbol *s = &w->sym[i];
         if (s->rank != rank) continue;
         struct bpe_symbol *gone = &w->sym[s->next];
-        s->id = b->merges[rank].whole;
+        s->id = s->whole;
         s->next = gone->next;
         gone->rank = NONE;
         if (s->next != NONE) w->sym[s->next].prev = i;

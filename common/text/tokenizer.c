@@ -21,13 +21,22 @@ struct encoder {
     bool special;
     struct pretok_walk walk;
     struct bpe_work work;
+    struct buf normal; /* of a SentencePiece kind */
+    const char *text;  /* where the whole text begins */
     struct ids *out;
 };
+
+static void encode_spm(struct encoder *c, const char *text, size_t n) {
+    buf_clear(&c->normal);
+    spm_normalise(&c->normal, c->t->prefix, text == c->text, text, n);
+    if (c->normal.n) bpe_encode(c->t->bpe, c->normal.p, c->normal.n, &c->work, c->out);
+}
 
 static int encode_words(struct encoder *c, const char *text, size_t n, struct err *e) {
     const char *word;
     size_t len;
     int rc;
+    if (c->t->spm) return encode_spm(c, text, n), 0;
     pretok_text(&c->walk, text, n);
     while ((rc = pretok_next(&c->walk, &word, &len, e)) > 0) bpe_encode(c->t->bpe, word, len, &c->work, c->out);
     return rc;
@@ -67,14 +76,16 @@ static int encode_pass(struct encoder *c, int pass, const char *text, size_t n, 
 }
 
 static int encode(const struct tokenizer *t, const char *text, size_t n, bool special, struct ids *out, struct err *e) {
-    if (n > INT32_MAX) return err_set(e, RC_INPUT, "text of %zu bytes, expected at most 2 GiB", n);
+    const size_t most = t->spm ? INT32_MAX / 3 - 1 : INT32_MAX; /* a space becomes three bytes */
+    if (n > most) return err_set(e, RC_INPUT, "text of %zu bytes, expected at most %zu", n, most);
     size_t bad = utf8_valid(text, n);
     if (bad < n) return err_set(e, RC_INPUT, "text is not valid UTF-8 at byte %zu", bad);
-    struct encoder c = {t, special, {0}, BPE_WORK_INIT, out};
+    struct encoder c = {t, special, {0}, BPE_WORK_INIT, BUF_INIT, text, out};
     size_t before = out->n;
-    pretok_begin(&c.walk, t->pretok);
+    if (!t->spm) pretok_begin(&c.walk, t->pretok);
     int rc = encode_pass(&c, 0, text, n, e);
-    pretok_end(&c.walk);
+    if (!t->spm) pretok_end(&c.walk);
+    buf_release(&c.normal);
     bpe_work_release(&c.work);
     if (rc < 0) out->n = before;
     return rc;
@@ -100,6 +111,7 @@ int32_t tokenizer_id(const struct tokenizer *t, const char *token) {
         for (int32_t i = a->from[c]; i < a->from[c + 1]; i++)
             if (!memcmp(bpe_bytes(t->bpe, a->ids[i], &len), token, len < n ? len : n) && len == n) return a->ids[i];
     }
+    if (t->spm) return bpe_find(t->bpe, token, n);
     struct buf bytes = BUF_INIT;
     int32_t id = bpe_unprintable(token, n, &bytes) ? bpe_find(t->bpe, bytes.p, bytes.n) : -1;
     buf_release(&bytes);

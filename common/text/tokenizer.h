@@ -1,5 +1,6 @@
-/* Byte-level BPE tokenizers, from GGUF metadata or tokenizer.json; ids are those of Hugging Face's tokenizers 0.23.
-   Pre-tokenisers by name (PCRE2, UTF): "smollm" (single digits, then GPT-2's pattern), "gpt-2", "llama-bpe", "qwen2".
+/* BPE tokenizers from GGUF metadata or tokenizer.json; ids are those of Hugging Face's tokenizers 0.23. SentencePiece's BPE
+   with byte fallback (Llama-2, TinyLlama, Mistral; from GGUF: by scores, as SentencePiece itself and llama.cpp), and
+   byte-level BPE with pre-tokenisers by name (PCRE2, UTF): "smollm" (single digits, then GPT-2's pattern), "gpt-2", "llama-bpe", "qwen2".
    A kind that is not known is an error that says its name. */
 #ifndef COADOR_TOKENIZER_H
 #define COADOR_TOKENIZER_H
@@ -34,14 +35,16 @@ int tokenizer_encode_special(const struct tokenizer *t, const char *text, size_t
 /* Appends the bytes of one id (special tokens as nothing unless `special`, ids without a token as nothing); may end inside a
    character. */
 void tokenizer_bytes(const struct tokenizer *t, int32_t id, bool special, struct buf *out);
-/* Text of ids: bytes joined; ill-formed UTF-8 becomes U+FFFD as in Hugging Face's decoder. */
+/* Text of ids: bytes joined; ill-formed UTF-8 becomes U+FFFD as in Hugging Face's decoder. Where encoding puts a space before
+   a text (SentencePiece's kinds), one at its beginning is left out; tokenizer_bytes keeps it. */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool special, struct buf *out);
 /* Streaming: feeds one id and appends only whole characters; flush appends U+FFFD for what is left. */
 struct detok {
     char held[8];
     int n;
+    bool begun; /* a byte came */
 };
-#define DETOK_INIT {"", 0}
+#define DETOK_INIT {"", 0, false}
 void detok_feed(struct detok *d, const struct tokenizer *t, int32_t id, struct buf *out);
 void detok_flush(struct detok *d, struct buf *out);
 

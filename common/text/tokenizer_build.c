@@ -10,6 +10,11 @@ static int add_tokens(struct tokenizer *t, const struct tokenizer_source *s, str
     for (int32_t i = 0; i < s->n_tokens && !rc; i++) {
         const struct token_source *k = &s->tokens[i];
         buf_clear(&bytes);
+        if (s->spm) {
+            rc = bpe_add_token(t->bpe, k->text, k->n, k->model, e);
+            t->class[i] = k->class;
+            continue;
+        }
         /* A vocabulary text outside the alphabet cannot come from bytes; Hugging Face then decodes it literally. */
         bool word = k->model && bpe_unprintable(k->text, k->n, &bytes);
         bool literal = k->class == TOKEN_ADDED || k->class == TOKEN_SPECIAL || k->class == TOKEN_UNUSED;
@@ -34,10 +39,12 @@ static int add_merges(struct tokenizer *t, const struct tokenizer_source *s, str
         const struct merge_source *m = &s->merges[i];
         buf_clear(&left);
         buf_clear(&right);
-        if (!bpe_unprintable(m->left, m->n_left, &left) || !bpe_unprintable(m->right, m->n_right, &right))
+        if (s->spm)
+            rc = bpe_add_merge(t->bpe, m->left, m->n_left, m->right, m->n_right, m->rank, e);
+        else if (!bpe_unprintable(m->left, m->n_left, &left) || !bpe_unprintable(m->right, m->n_right, &right))
             rc = err_set(e, RC_INPUT, "merge %d has characters that stand for no byte, expected byte-level BPE", i);
         else
-            rc = bpe_add_merge(t->bpe, left.p, left.n, right.p, right.n, e);
+            rc = bpe_add_merge(t->bpe, left.p, left.n, right.p, right.n, m->rank, e);
     }
     buf_release(&left);
     buf_release(&right);
@@ -88,7 +95,9 @@ static void put_u32(struct buf *b, uint32_t x) {
 /* Everything that decides about ids, in one byte order; the same whether GGUF or tokenizer.json told it. */
 static void hash_tokenizer(struct tokenizer *t) {
     struct buf b = BUF_INIT;
-    buf_addf(&b, "coador tokenizer 1 %s %d %d %d %d %d", pretok_name(t->kind), t->ignore_merges, t->unk, t->bos, t->n, bpe_n_merges(t->bpe));
+    buf_adds(&b, "coador tokenizer 1 ");
+    if (t->spm) buf_addf(&b, "spm%d", (int)t->prefix);
+    buf_addf(&b, "%s %d %d %d %d %d", t->spm ? "" : pretok_name(t->kind), t->ignore_merges, t->unk, t->bos, t->n, bpe_n_merges(t->bpe));
     for (int32_t i = 0; i < t->n; i++) {
         size_t n;
         const char *s = bpe_bytes(t->bpe, i, &n);
@@ -106,8 +115,24 @@ static void hash_tokenizer(struct tokenizer *t) {
     buf_release(&b);
 }
 
+/* What turns a text into words. */
+static int finish(struct tokenizer *t, const struct tokenizer_source *s, struct err *e) {
+    int32_t byte_token[256];
+    if (!s->spm) {
+        if (!(t->pretok = pretok_new(s->kind, e))) return -1;
+        bpe_finish(t->bpe, s->unk, s->ignore_merges);
+        return 0;
+    }
+    if (spm_check_bytes(s, byte_token, e) < 0) return -1;
+    bpe_finish_chars(t->bpe, byte_token);
+    return 0;
+}
+
 struct tokenizer *tokenizer_build(const struct tokenizer_source *s, struct err *e) {
     struct tokenizer *t = xcalloc(1, sizeof *t);
+    t->spm = s->spm;
+    t->prefix = s->prefix;
+    t->strip = s->strip;
     t->kind = s->kind;
     t->n = s->n_tokens;
     t->unk = s->unk;
@@ -115,11 +140,10 @@ struct tokenizer *tokenizer_build(const struct tokenizer_source *s, struct err *
     t->ignore_merges = s->ignore_merges;
     t->class = xcalloc((size_t)t->n, 1);
     t->bpe = bpe_new(s->n_tokens, s->n_merges);
-    if (!(t->pretok = pretok_new(s->kind, e)) || add_tokens(t, s, e) < 0 || add_merges(t, s, e) < 0) {
+    if (add_tokens(t, s, e) < 0 || add_merges(t, s, e) < 0 || finish(t, s, e) < 0) {
         tokenizer_free(t);
         return NULL;
     }
-    bpe_finish(t->bpe, s->unk, s->ignore_merges);
     index_added(&t->added[0], s, false);
     index_added(&t->added[1], s, true);
     hash_tokenizer(t);
@@ -150,6 +174,6 @@ int merge_source_split(struct merge_source *m, const char *s, size_t n, int64_t 
     if (!at || at + 1 == n || memchr(space + 1, ' ', n - at - 1))
         return err_set(e, RC_INPUT, "merge %lld is '%.*s', expected two tokens with a space between", (long long)index,
                        (int)(n > 80 ? 80 : n), s);
-    *m = (struct merge_source){s, space + 1, at, n - at - 1};
+    *m = (struct merge_source){s, space + 1, at, n - at - 1, (int32_t)index};
     return 0;
 }

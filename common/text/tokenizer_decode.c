@@ -1,5 +1,6 @@
 /* Ids to text, whole and streaming. Ill-formed UTF-8 becomes U+FFFD, one for each maximal subpart (Unicode 3.9, table 3-8),
-   which is what Rust's from_utf8_lossy and so Hugging Face's ByteLevel decoder do. */
+   which is what Rust's from_utf8_lossy and so Hugging Face's ByteLevel decoder do. (Of SentencePiece's kinds it writes one for
+   every byte of a run of byte tokens that is ill-formed anywhere; so does nobody else, and it could not be streamed.) */
 #include "common/text/tokenizer_impl.h"
 #include <string.h>
 
@@ -9,7 +10,12 @@ void tokenizer_bytes(const struct tokenizer *t, int32_t id, bool special, struct
     size_t n;
     if (id < 0 || id >= t->n || (t->class[id] == TOKEN_SPECIAL && !special)) return;
     const char *s = bpe_bytes(t->bpe, id, &n);
-    buf_add(out, s, n);
+    if (t->class[id] == TOKEN_BYTE)
+        buf_addc(out, (char)spm_byte(s, n));
+    else if (t->spm)
+        spm_bytes(out, s, n);
+    else
+        buf_add(out, s, n);
 }
 
 /* How s[0..n) starts a character: >0 whole, of so many bytes; 0 a proper beginning; <0 never. n is 1 to 4. */
@@ -41,10 +47,17 @@ static void feed_byte(struct detok *d, char byte, struct buf *out) {
     }
 }
 
+/* Bytes of s; where the tokenizer puts a space before texts, the first one of all is left out. */
+static void feed(struct detok *d, const struct tokenizer *t, const struct buf *s, struct buf *out) {
+    size_t i = t->strip && !d->begun && s->n && s->p[0] == ' ';
+    d->begun = d->begun || s->n;
+    for (; i < s->n; i++) feed_byte(d, s->p[i], out);
+}
+
 void detok_feed(struct detok *d, const struct tokenizer *t, int32_t id, struct buf *out) {
     struct buf bytes = BUF_INIT;
     tokenizer_bytes(t, id, false, &bytes);
-    for (size_t i = 0; i < bytes.n; i++) feed_byte(d, bytes.p[i], out);
+    feed(d, t, &bytes, out);
     buf_release(&bytes);
 }
 
@@ -57,7 +70,7 @@ void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, b
     struct detok d = DETOK_INIT;
     struct buf bytes = BUF_INIT;
     for (size_t i = 0; i < n; i++) tokenizer_bytes(t, ids[i], special, &bytes);
-    for (size_t i = 0; i < bytes.n; i++) feed_byte(&d, bytes.p[i], out);
+    feed(&d, t, &bytes, out);
     detok_flush(&d, out);
     buf_release(&bytes);
 }

@@ -8,13 +8,26 @@
 /* llama.cpp's token types. */
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER_DEFINED, TYPE_UNUSED, TYPE_BYTE };
 
+/* SentencePiece's own normaliser must be the identity, as Llama's is. */
+static int read_spm_kind(const struct gguf *g, struct tokenizer_source *s, struct err *e) {
+    bool prefix = true, extra = false;
+    if (gguf_has(g, KEY("precompiled_charsmap"))) return err_set(e, RC_INPUT, KEY("precompiled_charsmap") " is there: texts normalised by a table are not supported");
+    if (gguf_get_bool(g, KEY("remove_extra_whitespaces"), &extra) && extra) return err_set(e, RC_INPUT, KEY("remove_extra_whitespaces") " is true, which is not supported");
+    gguf_get_bool(g, KEY("add_space_prefix"), &prefix);
+    s->spm = true;
+    s->strip = prefix;
+    s->prefix = prefix ? SPM_PREPEND : SPM_NONE;
+    return 0;
+}
+
 static int read_kind(const struct gguf *g, struct tokenizer_source *s, struct err *e) {
     const char *text;
     size_t n;
     bool prefix = false;
-    if (!gguf_get_str(g, KEY("model"), &text, &n)) return err_set(e, RC_INPUT, KEY("model") " is missing, expected 'gpt2'");
+    if (!gguf_get_str(g, KEY("model"), &text, &n)) return err_set(e, RC_INPUT, KEY("model") " is missing, expected 'gpt2' or 'llama'");
+    if (n == 5 && !memcmp(text, "llama", 5)) return read_spm_kind(g, s, e);
     if (n != 4 || memcmp(text, "gpt2", 4))
-        return err_set(e, RC_INPUT, KEY("model") " is '%.*s', expected 'gpt2' (byte-level BPE)", (int)(n > 80 ? 80 : n), text);
+        return err_set(e, RC_INPUT, KEY("model") " is '%.*s', expected 'gpt2' (byte-level BPE) or 'llama' (SentencePiece's)", (int)(n > 80 ? 80 : n), text);
     if (!gguf_get_str(g, KEY("pre"), &text, &n)) return err_set(e, RC_INPUT, KEY("pre") " is missing, expected the pre-tokeniser's name");
     int kind = pretok_by_name(text, n);
     if (kind < 0)
@@ -26,8 +39,9 @@ static int read_kind(const struct gguf *g, struct tokenizer_source *s, struct er
     return 0;
 }
 
-static int token_class(int32_t type) {
+static int token_class(int32_t type, bool spm) {
     switch (type) {
+    case TYPE_BYTE: return spm ? TOKEN_BYTE : -1;
     case TYPE_NORMAL: return TOKEN_PLAIN;
     case TYPE_UNKNOWN:
     case TYPE_CONTROL: return TOKEN_SPECIAL;
@@ -48,17 +62,30 @@ static int read_tokens(const struct gguf *g, struct tokenizer_source *s, struct 
         struct token_source *k = &s->tokens[i];
         int32_t type;
         memcpy(&type, (const char *)types + (size_t)i * 4, 4);
-        int class = token_class(type);
-        if (class < 0) return err_set(e, RC_INPUT, KEY("token_type") "[%d] is %d, expected 1 to 5 (byte-level BPE)", i, type);
+        int class = token_class(type, s->spm);
+        if (class < 0) return err_set(e, RC_INPUT, KEY("token_type") "[%d] is %d, expected 1 to %s", i, type, s->spm ? "6" : "5 (byte-level BPE)");
         gguf_arr_str(g, KEY("tokens"), i, &k->text, &k->n);
         k->class = (unsigned char)class;
         k->model = class == TOKEN_PLAIN;
-        k->late = class == TOKEN_ADDED;
+        k->late = class == TOKEN_ADDED && !s->spm;
     }
     return 0;
 }
 
+/* One score a token. */
+static int read_scores(const struct gguf *g, struct tokenizer_source *s, struct err *e) {
+    const void *p;
+    int64_t n = gguf_arr_f32(g, KEY("scores"), &p);
+    if (n != s->n_tokens) return err_set(e, RC_INPUT, KEY("scores") ": %lld scores (f32), expected one for each of %d tokens", (long long)n, s->n_tokens);
+    float *score = xcalloc((size_t)n, sizeof *score);
+    memcpy(score, p, (size_t)n * sizeof *score);
+    int rc = spm_merges(s, score, e);
+    free(score);
+    return rc;
+}
+
 static int read_merges(const struct gguf *g, struct tokenizer_source *s, struct err *e) {
+    if (s->spm) return read_scores(g, s, e);
     int64_t n = gguf_arr_strs(g, KEY("merges"));
     if (n < 0 || n > BPE_MAX_TOKENS) return err_set(e, RC_INPUT, KEY("merges") " is missing or too long, expected at most %d strings", BPE_MAX_TOKENS);
     s->n_merges = (int32_t)n;
@@ -84,7 +111,7 @@ static int read_id(const struct gguf *g, const char *key, int32_t n_tokens, int3
 }
 
 static int read_bos(const struct gguf *g, struct tokenizer_source *s, struct err *e) {
-    bool add = s->kind == PRETOK_LLAMA; /* what llama.cpp does when the file is silent */
+    bool add = s->spm || s->kind == PRETOK_LLAMA; /* what llama.cpp does when the file is silent */
     gguf_get_bool(g, KEY("add_bos_token"), &add);
     if (read_id(g, KEY("bos_token_id"), s->n_tokens, &s->bos, e) < 0) return -1;
     if (add && s->bos < 0) return err_set(e, RC_INPUT, KEY("bos_token_id") " is missing though texts begin with it");

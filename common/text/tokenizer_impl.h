@@ -11,7 +11,16 @@ enum token_class {
     TOKEN_PLAIN,  /* of the vocabulary: written in GPT-2's alphabet */
     TOKEN_UNUSED, /* padding of the vocabulary: has a text, never comes out of encoding */
     TOKEN_ADDED,  /* found in texts before anything else; its text is meant literally */
-    TOKEN_SPECIAL /* the same, but only in templates, and left out of decoded text */
+    TOKEN_SPECIAL, /* the same, but only in templates, and left out of decoded text */
+    TOKEN_BYTE    /* SentencePiece's "<0x0A>": one byte of a character that has no token */
+};
+
+/* Where SentencePiece's kinds put a "▁" before a text (spaces become "▁" in all of them). */
+enum spm_prefix {
+    SPM_NONE,
+    SPM_PREPEND, /* before every piece of text between added tokens: Llama-2's normalizer, and llama.cpp */
+    SPM_ALWAYS,  /* the same, unless it begins with one: the pre-tokeniser Metaspace */
+    SPM_FIRST    /* the same, only before the very first piece */
 };
 
 /* Added tokens to look for, by first byte and within one by falling length. */
@@ -23,7 +32,10 @@ struct added {
 };
 
 struct tokenizer {
-    enum pretok_kind kind;
+    bool spm;                 /* SentencePiece's BPE: characters, no pre-tokeniser; else byte-level */
+    enum spm_prefix prefix;   /* spm */
+    bool strip;               /* spm: one space at the beginning of a decoded text goes */
+    enum pretok_kind kind;    /* byte-level */
     struct pretok *pretok;
     struct bpe *bpe;
     int32_t n;
@@ -47,8 +59,11 @@ struct token_source {
 struct merge_source {
     const char *left, *right;
     size_t n_left, n_right;
+    int32_t rank; /* lower ones merge first; of equals the leftmost */
 };
 struct tokenizer_source {
+    bool spm, strip;
+    enum spm_prefix prefix;
     enum pretok_kind kind;
     struct token_source *tokens;
     int32_t n_tokens;
@@ -66,6 +81,22 @@ struct tokenizer *tokenizer_from_root(const struct json *root, struct err *e);
 const char *tokenizer_split_pattern(enum pretok_kind k);
 /* Adds an end id unless it is there already or -1. */
 void tokenizer_add_eos(struct tokenizer *t, int32_t id);
+/* ---- SentencePiece's BPE (tokenizer_spm.c) ---- */
+#define SPM_SPACE "\xe2\x96\x81" /* ▁ */
+/* The byte that the token text "<0x0A>" stands for, or -1. */
+int spm_byte(const char *text, size_t n);
+/* Finds the tokens of class TOKEN_BYTE: one for each byte, or an error. */
+int spm_check_bytes(const struct tokenizer_source *s, int32_t byte_token[256], struct err *e);
+/* s->merges from scores, one for each of s->tokens: every two plain tokens that make a third, those of higher score first. */
+int spm_merges(struct tokenizer_source *s, const float *score, struct err *e);
+/* Appends text[0..n) with its spaces and prefix as "▁"; `first`: it begins the whole text. */
+void spm_normalise(struct buf *out, enum spm_prefix prefix, bool first, const char *text, size_t n);
+/* Appends the bytes of a plain token's text. */
+void spm_bytes(struct buf *out, const char *text, size_t n);
+/* Of tokenizer.json: 1 when it has byte fallback and the stages of a SentencePiece kind (s filled), 0 without byte
+   fallback, -1 and e when its stages are others. */
+int spm_stages(const struct json *root, struct tokenizer_source *s, struct err *e);
+
 /* Cuts "left right" at its only space. */
 int merge_source_split(struct merge_source *m, const char *s, size_t n, int64_t index, struct err *e);
 #endif

@@ -1,5 +1,6 @@
 /* Tokenizer from Hugging Face's tokenizer.json. Only what is known to give the same ids is taken: the four pre-tokenisers in
-   the shapes that their models ship, byte-level BPE, no normaliser. Everything else is refused by its name.
+   the shapes that their models ship, byte-level BPE, no normaliser; and SentencePiece's BPE (tokenizer_spm_json.c).
+   Everything else is refused by its name.
    `truncation` and `padding` are left alone: transformers resets both before it encodes. */
 #include "common/io/io.h"
 #include "common/io/json.h"
@@ -55,6 +56,8 @@ static int shown(const struct json *v) { return v ? (int)(v->raw_len > 200 ? 200
 static int read_stages(const struct json *root, struct tokenizer_source *s, struct err *e) {
     const struct json *model = json_get(root, "model"), *pre = json_get(root, "pre_tokenizer"), *norm = json_get(root, "normalizer");
     if (!has_type(model, "BPE")) return err_set(e, RC_INPUT, "model is %s, expected BPE", type_of(model));
+    int spm = spm_stages(root, s, e);
+    if (spm) return spm < 0 ? -1 : 0;
     if (!absent(norm)) return err_set(e, RC_INPUT, "normalizer is %s, expected null", type_of(norm));
     int kind = pretok_of(pre);
     if (kind < 0)
@@ -71,10 +74,10 @@ static bool is_empty(const struct json *v) { return absent(v) || json_is_str(v, 
 
 static int read_model_flags(const struct json *model, struct tokenizer_source *s, struct err *e) {
     const struct json *dropout = json_get(model, "dropout");
-    if (is_true(json_get(model, "byte_fallback"))) return err_set(e, RC_INPUT, "model.byte_fallback is true (SentencePiece's BPE), expected false");
     if (!absent(dropout) && !(dropout->type == JSON_NUMBER && dropout->number == 0)) return err_set(e, RC_INPUT, "model.dropout is set, expected null");
     if (!is_empty(json_get(model, "continuing_subword_prefix"))) return err_set(e, RC_INPUT, "model.continuing_subword_prefix is set, expected none");
     if (!is_empty(json_get(model, "end_of_word_suffix"))) return err_set(e, RC_INPUT, "model.end_of_word_suffix is set, expected none");
+    if (s->spm) return 0; /* with a token for each byte nothing is unknown */
     if (!absent(json_get(model, "unk_token")) && is_true(json_get(model, "fuse_unk")))
         return err_set(e, RC_INPUT, "model.fuse_unk is true beside an unk_token, expected false");
     s->ignore_merges = is_true(json_get(model, "ignore_merges"));
@@ -124,7 +127,8 @@ static int read_vocab(const struct json *root, struct tokenizer_source *s, struc
     for (const struct json *v = vocab->first; v; v = v->next) {
         int64_t id = 0;
         json_int(v, &id);
-        if (place(s, id, (struct token_source){v->key, v->key_len, TOKEN_PLAIN, false, true}, e) < 0) return -1;
+        unsigned char class = s->spm && spm_byte(v->key, v->key_len) >= 0 ? TOKEN_BYTE : TOKEN_PLAIN;
+        if (place(s, id, (struct token_source){v->key, v->key_len, class, false, true}, e) < 0) return -1;
     }
     return 0;
 }
@@ -142,6 +146,12 @@ static int read_added(const struct json *root, struct tokenizer_source *s, struc
             return err_set(e, RC_INPUT, "added token '%s' has id %lld, but %lld in the vocabulary", text->str, (long long)id, (long long)model_id);
         struct token_source k = {text->str, text->len, is_true(json_get(v, "special")) ? TOKEN_SPECIAL : TOKEN_ADDED,
                                  is_true(json_get(v, "normalized")), known != NULL};
+        /* A special one is not looked for in texts; which spaces it would be looked for with then does not matter. */
+        if (s->spm && s->prefix <= SPM_PREPEND && k.late) {
+            if (k.class != TOKEN_SPECIAL) return err_set(e, RC_INPUT, "added token '%s' has normalized true beside a normalizer, expected false", text->str);
+            k.late = false;
+        }
+        if (s->spm && spm_byte(k.text, k.n) >= 0) return err_set(e, RC_INPUT, "added token '%s' is the token of a byte, expected another text", text->str);
         if (known) s->tokens[id].class = TOKEN_HOLE;
         if (place(s, id, k, e) < 0) return -1;
     }
@@ -159,7 +169,7 @@ static int read_merges(const struct json *model, struct tokenizer_source *s, str
         if (v->type == JSON_STRING) {
             if (merge_source_split(m, v->str, v->len, m - s->merges, e) < 0) return -1;
         } else if (v->type == JSON_ARRAY && v->count == 2 && a->type == JSON_STRING && b->type == JSON_STRING)
-            *m = (struct merge_source){a->str, b->str, a->len, b->len};
+            *m = (struct merge_source){a->str, b->str, a->len, b->len, (int32_t)(m - s->merges)};
         else
             return err_set(e, RC_INPUT, "merge %td is %.*s, expected \"a b\" or [\"a\", \"b\"]", m - s->merges, shown(v), v->raw);
     }
@@ -175,7 +185,7 @@ static int32_t find_token(const struct tokenizer_source *s, const struct json *t
 
 static int read_unk(const struct json *model, struct tokenizer_source *s, struct err *e) {
     const struct json *unk = json_get(model, "unk_token");
-    if (absent(unk)) return 0;
+    if (absent(unk) || s->spm) return 0;
     s->unk = find_token(s, unk);
     return s->unk >= 0 ? 0 : err_set(e, RC_INPUT, "model.unk_token is %.*s, which is no token", shown(unk), unk->raw);
 }

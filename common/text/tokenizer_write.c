@@ -22,13 +22,20 @@ static void put_added(struct buf *b, const struct gguf *g, const struct tokenize
         bool special = t->class[i] == TOKEN_SPECIAL;
         buf_addf(b, "%s\n{\"id\":%d,\"content\":", comma, i);
         put_text(b, g, i);
-        buf_addf(b, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":%s,\"special\":%s}", special ? "false" : "true", special ? "true" : "false");
+        buf_addf(b, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":%s,\"special\":%s}", special || t->spm ? "false" : "true", special ? "true" : "false");
         comma = ",";
     }
     buf_adds(b, "],\n");
 }
 
 #define BYTE_LEVEL(regex) "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":" regex "}"
+#define REPLACE(from, to) "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" from "\"},\"content\":\"" to "\"}"
+static void put_spm_normaliser(struct buf *b, enum spm_prefix prefix) {
+    buf_adds(b, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+    if (prefix == SPM_PREPEND) buf_adds(b, "{\"type\":\"Prepend\",\"prepend\":\"" SPM_SPACE "\"},");
+    buf_adds(b, REPLACE(" ", SPM_SPACE) "]},\n\"pre_tokenizer\":null,\n");
+}
+
 static void put_pre(struct buf *b, enum pretok_kind kind) {
     buf_adds(b, "\"normalizer\":null,\n\"pre_tokenizer\":");
     if (kind == PRETOK_GPT2) {
@@ -86,29 +93,64 @@ static int check_distinct(const struct gguf *g, const struct tokenizer *t, struc
     return rc;
 }
 
+static void put_decoder(struct buf *b, const struct tokenizer *t) {
+    if (!t->spm) {
+        buf_adds(b, "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},\n");
+        return;
+    }
+    buf_adds(b, "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" REPLACE(SPM_SPACE, " ") ",{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}");
+    buf_adds(b, t->strip ? ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]},\n" : "]},\n");
+}
+
+/* The unknown token never comes of a text, every byte having one, but readers want it named. */
+static void put_unknown(struct buf *b, const struct gguf *g, const struct tokenizer *t) {
+    int64_t id;
+    if (t->spm && gguf_get_int(g, KEY("unknown_token_id"), &id) && id >= 0 && id < t->n)
+        put_text(b, g, (int32_t)id);
+    else
+        buf_adds(b, "null");
+}
+
+static void put_merge(struct buf *b, const char *left, size_t nl, const char *right, size_t nr, bool first) {
+    buf_adds(b, first ? "\n[" : ",\n[");
+    json_put_string(b, left, nl);
+    buf_addc(b, ',');
+    json_put_string(b, right, nr);
+    buf_addc(b, ']');
+}
+
+static void put_merges(struct buf *b, const struct gguf *g, const struct tokenizer *t) {
+    int32_t n = bpe_n_merges(t->bpe);
+    for (int32_t i = 0; i < n; i++) {
+        struct merge_source m;
+        const char *text;
+        size_t len;
+        struct err e;
+        if (t->spm) {
+            int32_t left, right;
+            bpe_merge_at(t->bpe, i, &left, &right);
+            m.left = bpe_bytes(t->bpe, left, &m.n_left);
+            m.right = bpe_bytes(t->bpe, right, &m.n_right);
+        } else {
+            gguf_arr_str(g, KEY("merges"), i, &text, &len);
+            if (merge_source_split(&m, text, len, i, &e) < 0) BUG("%s", e.msg); /* the loader took them */
+        }
+        put_merge(b, m.left, m.n_left, m.right, m.n_right, !i);
+    }
+}
+
 static void put_model(struct buf *b, const struct gguf *g, const struct tokenizer *t) {
-    buf_addf(b, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
-             "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":%s,\n\"vocab\":{", t->ignore_merges ? "true" : "false");
+    buf_adds(b, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":");
+    put_unknown(b, g, t);
+    buf_addf(b, ",\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,\"fuse_unk\":%s,\"byte_fallback\":%s,\"ignore_merges\":%s,\n\"vocab\":{",
+             t->spm ? "true" : "false", t->spm ? "true" : "false", t->ignore_merges ? "true" : "false");
     for (int32_t i = 0; i < vocabulary_end(t); i++) {
         buf_adds(b, i ? ",\n" : "\n");
         put_text(b, g, i);
         buf_addf(b, ":%d", i);
     }
     buf_adds(b, "},\n\"merges\":[");
-    int64_t n = gguf_arr_strs(g, KEY("merges"));
-    for (int64_t i = 0; i < n; i++) {
-        struct merge_source m;
-        const char *text;
-        size_t len;
-        struct err e;
-        gguf_arr_str(g, KEY("merges"), i, &text, &len);
-        if (merge_source_split(&m, text, len, i, &e) < 0) BUG("%s", e.msg); /* the loader took them */
-        buf_adds(b, i ? ",\n[" : "\n[");
-        json_put_string(b, m.left, m.n_left);
-        buf_addc(b, ',');
-        json_put_string(b, m.right, m.n_right);
-        buf_addc(b, ']');
-    }
+    put_merges(b, g, t);
     buf_adds(b, "]}}\n");
 }
 
@@ -139,9 +181,12 @@ int tokenizer_write(const struct gguf *g, struct buf *tokenizer, struct buf *con
     }
     buf_adds(tokenizer, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
     put_added(tokenizer, g, t);
-    put_pre(tokenizer, t->kind);
+    if (t->spm)
+        put_spm_normaliser(tokenizer, t->prefix);
+    else
+        put_pre(tokenizer, t->kind);
     put_post(tokenizer, g, t->bos);
-    buf_adds(tokenizer, "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},\n");
+    put_decoder(tokenizer, t);
     put_model(tokenizer, g, t);
     put_config(config, g, t);
     tokenizer_free(t);

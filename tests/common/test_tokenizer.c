@@ -503,7 +503,7 @@ static void test_json_refuses(void **unused) {
         {"llama-bpe.json", "{1,3}", "{1,4}", "pre_tokenizer is unknown"},
         {"llama-bpe.json", "\"Isolated\"", "\"Removed\"", "pre_tokenizer is unknown"},
         {"smollm.json", "\"decoder\":{\"type\":\"ByteLevel\"", "\"decoder\":{\"type\":\"WordPiece\"", "decoder is WordPiece, expected ByteLevel"},
-        {"smollm.json", "\"byte_fallback\":false", "\"byte_fallback\":true", "model.byte_fallback is true"},
+        {"smollm.json", "\"byte_fallback\":false", "\"byte_fallback\":true", "pre_tokenizer is unknown beside byte_fallback"},
         {"smollm.json", "\"dropout\":null", "\"dropout\":0.1", "model.dropout is set"},
         {"smollm.json", "\"unk_token\":null", "\"unk_token\":\"nope\"", "model.unk_token is \"nope\", which is no token"},
         {"smollm.json", "\"end_of_word_suffix\":null", "\"end_of_word_suffix\":\"</w>\"", "model.end_of_word_suffix is set"},
@@ -606,7 +606,8 @@ static void test_gguf_refuses(void **unused) {
         struct vocabulary v;
         const char *want;
     } cases[] = {
-        {{.model = "llama"}, "tokenizer.ggml.model is 'llama', expected 'gpt2'"},
+        {{.model = "bert"}, "tokenizer.ggml.model is 'bert', expected 'gpt2'"},
+        {{.model = "llama"}, "tokenizer.ggml.scores: -1 scores (f32), expected one for each of 4 tokens"},
         {{.pre = "default"}, "tokenizer.ggml.pre is 'default', expected smollm"},
         {{.pre = "smollm2"}, "tokenizer.ggml.pre is 'smollm2'"},
         {{.merge = "ab"}, "tokenizer.ggml.merges: merge 0 is 'ab'"},

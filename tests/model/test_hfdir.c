@@ -1,6 +1,5 @@
 /* Hugging Face directories written here: config.json says the same shape when read back, the tokenizer has the same identity,
-   and weights that came in one order lie aligned in their files, sharded or not. tests/tools/t1-hfdir-slow.sh asks
-   transformers. */
+   and weights that came in one order lie aligned in their files, sharded or not. */
 #include "tests/common/scratch.h"
 #include "common/io/json.h"
 #include "common/io/sha256.h"
