@@ -22,13 +22,13 @@ fi
 machine=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
 csv=$here/results/$(date +%F)-$(echo "$machine" | tr -cs 'A-Za-z0-9' - | sed 's/-$//').csv
 mkdir -p "$here/results"
-[ -f "$csv" ] || echo "date,machine,threads,work,unit,ours_median,ours_best,peer,peer_median,peer_best,ratio_of_medians" >"$csv"
+[ -f "$csv" ] || echo "date,machine,threads,load,work,unit,ours_median,ours_best,peer,peer_median,peer_best,ratio_of_medians" >"$csv"
 
 row() { # row WORK UNIT OURS_MEDIAN OURS_BEST PEER PEER_MEDIAN PEER_BEST HIGHER_IS_BETTER
-    awk -v OFS=, -v d="$(date +%F)" -v m="$machine" -v t="$OMP_NUM_THREADS" -v csv="$csv" -v w="$1" -v u="$2" -v a="$3" -v ab="$4" -v p="$5" -v b="$6" -v bb="$7" -v up="$8" 'BEGIN {
+    awk -v OFS=, -v d="$(date +%F)" -v m="$machine" -v t="$OMP_NUM_THREADS" -v l="$load" -v csv="$csv" -v w="$1" -v u="$2" -v a="$3" -v ab="$4" -v p="$5" -v b="$6" -v bb="$7" -v up="$8" 'BEGIN {
         r = up ? a / b : b / a
         printf "%-44s %10s (best %s) %s   %s: %s (best %s)   %.2f x\n", w, a, ab, u, p, b, bb, r
-        print d, "\"" m "\"", t, "\"" w "\"", u, a, ab, "\"" p "\"", b, bb, sprintf("%.3f", r) >>csv
+        print d, "\"" m "\"", t, l, "\"" w "\"", u, a, ab, "\"" p "\"", b, bb, sprintf("%.3f", r) >>csv
     }'
 }
 
@@ -39,14 +39,15 @@ best() { sort -g | tail -1; }
 training() { # training NAME DROPOUT
     "$peers/bin/python" "$here/train_peer.py" rows "$model" 28 >"$work/rows.jsonl"
     "$build/bin/coador" lora-train --model "$model" --rank 16 --alpha 64 --dropout "$2" --batch 4 --accumulation 1 --set logging_steps=1 \
-        --no-shuffle --epochs 1 --lr 1e-4 --quiet --overwrite -o "$work/adapter" "$work/rows.jsonl"
+        --no-shuffle --epochs 1 --lr 1e-4 --overwrite -o "$work/adapter" "$work/rows.jsonl" 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
     jq -r 'select(.step > 1) | .tok_s' "$work/adapter/metrics.jsonl" >"$work/ours"
-    "$peers/bin/python" "$here/train_peer.py" train "$model" "$work/rows.jsonl" "$2" >"$work/peer.json"
+    "$peers/bin/python" "$here/train_peer.py" train "$model" "$work/rows.jsonl" "$2" >"$work/peer.json" 2>"$work/said.peer" || { cat "$work/said.peer" >&2; exit 1; }
     jq -r '.tok_s[]' "$work/peer.json" >"$work/theirs"
     row "$1" tokens/s "$(median <"$work/ours")" "$(best <"$work/ours")" "transformers + PEFT fp32" "$(median <"$work/theirs")" "$(best <"$work/theirs")" 1
-    row "$1, peak memory" MiB "$(jq -s 'map(.rss) | max / 1048576 | round' "$work/adapter/metrics.jsonl")" - "transformers + PEFT fp32" "$(jq .peak_mib "$work/peer.json")" - 0
+    row "$1, peak memory" MiB "$(sed -n 's/.*peak memory \([0-9]*\) MiB.*/\1/p' "$work/said")" - "transformers + PEFT fp32" "$(jq .peak_mib "$work/peer.json")" - 0
 }
 
-echo "$machine, $OMP_NUM_THREADS threads, load $(cut -d' ' -f1 /proc/loadavg) at the start"
+load=$(cut -d' ' -f1 /proc/loadavg)
+echo "$machine, $OMP_NUM_THREADS threads, load $load at the start"
 training "training 4 x 256, dropout 0" 0
 training "training 4 x 256, dropout 0.1" 0.1
