@@ -108,8 +108,10 @@ int32_t tokenizer_id(const struct tokenizer *t, const char *token) {
     for (int pass = 0; pass < 2 && n; pass++) {
         const struct added *a = &t->added[pass];
         unsigned char c = (unsigned char)*token;
-        for (int32_t i = a->from[c]; i < a->from[c + 1]; i++)
-            if (!memcmp(bpe_bytes(t->bpe, a->ids[i], &len), token, len < n ? len : n) && len == n) return a->ids[i];
+        for (int32_t i = a->from[c]; i < a->from[c + 1]; i++) {
+            const char *text = bpe_bytes(t->bpe, a->ids[i], &len);
+            if (len == n && !memcmp(text, token, n)) return a->ids[i];
+        }
     }
     if (t->spm) return bpe_find(t->bpe, token, n);
     struct buf bytes = BUF_INIT;
