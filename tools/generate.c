@@ -24,7 +24,7 @@ struct job {
     /* options */
     const char *model, *output, *device, *schema_file, *regex, *prefix;
     struct opt_list adapters, stop, choices;
-    int base, space;
+    int base, space, unknown;
     int64_t max_new, top_k, seed, threads, batch, max_cached, max_rejects;
     double temperature, top_p, penalty;
     bool chat, score, any_base;
@@ -71,6 +71,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
         {"regex", 0, OPT_STR, &j->regex, "PATTERN", "answers match this regular expression from end to end", 0, 0},
         {"choice", 0, OPT_LIST, &j->choices, "A,B,C", "answers are one of these; may be repeated", 0, 0},
         {"whitespace", 0, OPT_CHOICE, &j->space, "compact|python|bounded", "between the tokens of JSON, with --schema", 0, 0},
+        {"unknown-keywords", 0, OPT_CHOICE, &j->unknown, "error|annotate", "of the schema: refuse them or pass over them", 0, 0},
         {"prefix", 0, OPT_STR, &j->prefix, "TEXT", "how a constrained answer begins (an optional space)", 0, 0},
         {"seed", 's', OPT_INT, &j->seed, "N", "of the sampling (0)", 0, 9e15},
         {"score", 0, OPT_FLAG, &j->score, NULL, "log-probability of each record's completion instead of answers", 0, 0},
@@ -93,7 +94,9 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
     if (kinds > 1) die_usage("--schema, --regex and --choice exclude each other");
     if (kinds && j->stop.n) die_usage("--stop would cut a constrained answer");
     if (!kinds && j->prefix) die_usage("--prefix has no meaning without --schema, --regex or --choice");
-    if (!j->schema_file && opt_given("whitespace")) die_usage("--whitespace has no meaning without --schema");
+    static const char *const of_schema[] = {"whitespace", "unknown-keywords"};
+    for (size_t i = 0; !j->schema_file && i < sizeof of_schema / sizeof *of_schema; i++)
+        if (opt_given(of_schema[i])) die_usage("--%s has no meaning without --schema", of_schema[i]);
     if (!j->temperature && (opt_given("top-k") || opt_given("top-p"))) die_usage("--top-k and --top-p need a --temperature above 0");
     *input = n ? argv[0] : "-";
 }
@@ -174,7 +177,8 @@ static struct grammar *make_grammar(struct job *j, const uint64_t *bytes) {
 /* Before the weights: a schema that cannot be kept must not cost the loading of a model. */
 static void check_constraint(struct job *j) {
     struct err e = ERR_INIT;
-    if (j->schema_file && !(j->schema = schema_read_file(j->schema_file, &e))) die_err(&e);
+    struct schema_options o = {.annotate_unknown = j->unknown};
+    if (j->schema_file && !(j->schema = schema_read_file_with(j->schema_file, &o, &e))) die_err(&e);
     if (j->schema || j->regex || j->choices.n) grammar_free(make_grammar(j, NULL));
 }
 

@@ -98,9 +98,9 @@ int string_term(struct merged *m, term *out) {
         struct err why = ERR_INIT;
         if (p->min_length > lo) lo = p->min_length;
         if (p->max_length < hi) hi = p->max_length;
-        if (!p->pattern || !pattern) continue;
-        if (n == sizeof all / sizeof *all - 1) return cannot(p, m->e, "pattern: too many upon each other to be kept");
-        if (regex_string_term(g, pattern->str, pattern->len, &all[n++], &why) < 0) return cannot(p, m->e, "pattern: %s", why.msg);
+        if (n + 3 > sizeof all / sizeof *all) return cannot(p, m->e, "pattern: too many upon each other to be kept");
+        if (p->pattern && pattern && regex_string_term(g, pattern->str, pattern->len, &all[n++], &why) < 0) return cannot(p, m->e, "pattern: %s", why.msg);
+        if (p->format && regex_string_term(g, p->format_text, strlen(p->format_text), &all[n++], &why) < 0) return cannot(p, m->e, "format: %s", why.msg);
     }
     if (lo > hi || lo >= MIN_UNKNOWN) {
         *out = TERM_EMPTY;

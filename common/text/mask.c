@@ -24,6 +24,9 @@ struct masker {
     size_t n_states, n_min;
     size_t kept;
     struct entry *now; /* being filled */
+    uint32_t *scratch; /* (words) */
+    term *alternatives; /* of the state being filled */
+    size_t n_alternatives, cap_alternatives;
     uint32_t left;     /* tokens, by mask_fill_within */
     uint32_t *out;
     int32_t n_out;
@@ -33,6 +36,7 @@ struct masker {
 struct masker *masker_new(struct grammar *g, const struct vocab *v) {
     struct masker *m = xcalloc(1, sizeof *m);
     *m = (struct masker){.g = g, .v = v, .words = ((size_t)v->n + 31) / 32};
+    m->scratch = xcalloc(m->words + 1, sizeof *m->scratch);
     return m;
 }
 
@@ -48,6 +52,8 @@ static void forget(struct masker *m) {
 void masker_free(struct masker *m) {
     if (!m) return;
     forget(m);
+    free(m->scratch);
+    free(m->alternatives);
     free(m->entries);
     free(m->min_tokens);
     free(m);
@@ -65,41 +71,120 @@ static void add_token(void *arg, int32_t token, uint32_t state) {
     uint32_t far = term_min(&m->g->x, state);
     if (far > e->farthest) e->farthest = far;
     for (; token >= 0; token = m->v->twin[token], e->n++) {
-        if (e->n == FEW && !e->bits) {
+        if (e->n >= FEW && !e->bits) {
             e->bits = xcalloc(m->words, sizeof *e->bits);
             set_bits(m, e->bits, e->list, FEW);
         }
-        if (e->n < FEW) e->list[e->n] = token;
+        if (!e->bits) e->list[e->n] = token;
         else e->bits[token >> 5] |= 1u << (token & 31);
     }
 }
 
-/* Inside a string with room for any token, all that stay inside are known. */
-static const struct string_tokens *inside_string(const struct masker *m, uint32_t state) {
-    const struct terms *x = &m->g->x;
-    const struct term_node *cat = &x->v[state], *rep, *tail;
-    if (cat->kind != T_CAT) return NULL;
-    rep = &x->v[cat->a];
-    tail = &x->v[cat->b];
+/* ---- strings: most tokens may come, and all that stay inside are known ---- */
+struct inside {
+    const struct string_tokens *tokens;
+    uint32_t room; /* characters */
+};
+
+static bool ends_in_quote(const struct terms *x, term t) {
     term quote = x->single['"'];
-    if (!quote || (cat->b != quote && (tail->kind != T_CAT || tail->a != quote))) return NULL;
-    if (rep->kind != T_REP || rep->hi < TOKEN_MAX) return NULL;
-    return rep->a == m->g->char_free ? &m->v->free : rep->a == m->g->char_plain ? &m->v->plain : NULL;
+    return quote && (t == quote || (x->v[t].kind == T_CAT && x->v[t].a == quote));
+}
+
+/* Characters, then a quote. */
+static bool characters(const struct masker *m, term t, struct inside *to) {
+    const struct terms *x = &m->g->x;
+    const struct term_node *cat = &x->v[t], *rep = cat->kind == T_CAT ? &x->v[cat->a] : cat;
+    if (cat->kind != T_CAT || rep->kind != T_REP || !ends_in_quote(x, cat->b)) return false;
+    *to = (struct inside){rep->a == m->g->char_free ? &m->v->free : rep->a == m->g->char_plain ? &m->v->plain : NULL, rep->hi};
+    return to->tokens != NULL;
+}
+
+static bool finite(const struct terms *x, term t) {
+    for (;; t = x->v[t].b) {
+        const struct term_node *n = &x->v[t];
+        if (n->kind == T_OR)
+            for (uint32_t i = 0; i < n->b; i++)
+                if (!finite(x, x->lists[n->a + i])) return false;
+        if (n->kind != T_CAT) return n->kind == T_OR || n->kind == T_SET || n->kind == T_EPS;
+        if (!finite(x, n->a)) return false;
+    }
+}
+
+/* The same, but for a few texts: names that are not taken. Whatever stays inside can still become another one. */
+static bool other_names(const struct masker *m, term t, struct inside *to) {
+    const struct terms *x = &m->g->x;
+    if (x->v[t].kind == T_CAT) t = x->v[t].a;
+    const struct term_node *and = &x->v[t];
+    bool found = false;
+    if (and->kind != T_AND) return false;
+    for (uint32_t i = 0; i < and->b; i++) {
+        term c = x->lists[and->a + i];
+        if (x->v[c].kind == T_NOT && finite(x, x->v[c].a)) continue;
+        if (found || !characters(m, c, to) || to->room != TERM_INF) return false;
+        found = true;
+    }
+    return found;
+}
+
+static void add_inside(struct masker *m, const struct inside *s, term state) {
+    struct entry *e = m->now;
+    const struct string_tokens *t = s->tokens;
+    int32_t from = 0;
+    if (!e->bits) {
+        e->bits = xcalloc(m->words, sizeof *e->bits);
+        set_bits(m, e->bits, e->list, e->n < FEW ? e->n : FEW);
+    }
+    while (from < t->n_inside && t->length[from] > s->room) from++;
+    if (from < t->n_inside / 2) {
+        for (size_t i = 0; i < m->words; i++) m->scratch[i] = t->inside[i];
+        for (int32_t i = 0; i < from; i++) m->scratch[t->by_length[i] >> 5] &= ~(1u << (t->by_length[i] & 31));
+        for (size_t i = 0; i < m->words; i++) e->bits[i] |= m->scratch[i];
+    } else {
+        for (int32_t i = from; i < t->n_inside; i++) e->bits[t->by_length[i] >> 5] |= 1u << (t->by_length[i] & 31);
+    }
+    e->n = FEW; /* counted at the end */
+    uint32_t far = term_min(&m->g->x, state);
+    far = far > TERM_INF - STRING_MARGIN - 2 ? far : far + STRING_MARGIN;
+    if (far > e->farthest) e->farthest = far;
+    trie_walk(&t->leaving, m->g, state, add_token, m);
+}
+
+/* The alternatives of t, whether they stand at the top or before a tail that they share. */
+static void list_alternatives(struct masker *m, term t, int depth) {
+    struct terms *x = &m->g->x;
+    const struct term_node n = x->v[t];
+    term or = n.kind == T_CAT ? n.a : t, tail = n.kind == T_CAT ? n.b : TERM_EPS;
+    const struct term_node o = x->v[or];
+    for (uint32_t i = 0; o.kind == T_OR && depth && i < o.b; i++) list_alternatives(m, term_cat(x, x->lists[o.a + i], tail), depth - 1);
+    if (o.kind == T_OR && depth) return;
+    GROW(m->alternatives, m->n_alternatives, m->cap_alternatives);
+    m->alternatives[m->n_alternatives++] = t;
+}
+
+static bool string_part(const struct masker *m, term t, struct inside *s) { return characters(m, t, s) || other_names(m, t, s); }
+
+static int32_t count_bits(const struct masker *m, const uint32_t *bits) {
+    int32_t n = 0;
+    for (size_t i = 0; i < m->words; i++) n += __builtin_popcount(bits[i]);
+    return n;
 }
 
 static struct entry *fill(struct masker *m, uint32_t state) {
     struct entry *e = m->now = xcalloc(1, sizeof *e);
-    const struct string_tokens *s = inside_string(m, state);
-    if (s && s->n_inside > FEW) {
-        e->bits = xcalloc(m->words, sizeof *e->bits);
-        memcpy(e->bits, s->inside, m->words * sizeof *e->bits);
-        e->n = s->n_inside;
-        uint32_t far = term_min(&m->g->x, state);
-        e->farthest = far > TERM_INF - STRING_MARGIN - 2 ? far : far + STRING_MARGIN;
-        trie_walk(&s->leaving, m->g, state, add_token, m);
-    } else {
-        trie_walk(&m->v->all, m->g, state, add_token, m);
+    struct inside s;
+    bool any = false;
+    m->n_alternatives = 0;
+    list_alternatives(m, state, 3);
+    for (size_t i = 0; i < m->n_alternatives; i++) any |= string_part(m, m->alternatives[i], &s);
+    for (size_t i = 0; any && i < m->n_alternatives; i++) { /* the union of what each alternative takes */
+        term t = m->alternatives[i];
+        if (term_min(&m->g->x, t) == TERM_INF) continue;
+        if (string_part(m, t, &s)) add_inside(m, &s, t);
+        else trie_walk(&m->v->all, m->g, t, add_token, m);
     }
+    if (!any) trie_walk(&m->v->all, m->g, state, add_token, m);
+    if (e->bits) e->n = count_bits(m, e->bits);
     m->kept += sizeof *e + (e->bits ? m->words * sizeof *e->bits : 0);
     return e;
 }

@@ -20,6 +20,8 @@ struct trie {
 struct string_tokens { /* of one way to write characters inside a JSON string */
     uint32_t *inside;  /* bits: tokens that may stand there whole */
     int32_t n_inside;
+    int32_t *by_length;     /* (n_inside) the same by falling number of characters, the last one perhaps begun only */
+    uint8_t *length;        /* (n_inside) that number */
     struct trie leaving; /* tokens that come to a quote */
 };
 

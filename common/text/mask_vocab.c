@@ -86,13 +86,41 @@ void trie_prefixes(const struct trie *t, const char *s, size_t n, void (*found)(
 /* ---- inside strings ---- */
 struct sorting {
     struct vocab *v;
-    uint32_t *bits;
-    int32_t n;
+    struct grammar *g;
+    struct string_tokens *to;
 };
+
+/* Characters that are still allowed in a state of REP(character, 0, TOKEN_MAX). */
+static uint32_t characters_left(const struct terms *x, uint32_t state) {
+    const struct term_node *t = &x->v[state];
+    while (t->kind == T_CAT) t = &x->v[t->b];
+    return t->kind == T_REP ? t->hi : 0;
+}
 
 static void stays(void *arg, int32_t token, uint32_t state) {
     struct sorting *s = arg;
-    for (; token >= 0; token = s->v->twin[token], s->n++) s->bits[token >> 5] |= 1u << (token & 31);
+    struct string_tokens *to = s->to;
+    uint8_t length = (uint8_t)(TOKEN_MAX - characters_left(&s->g->x, state));
+    for (; token >= 0; token = s->v->twin[token], to->n_inside++) {
+        to->inside[token >> 5] |= 1u << (token & 31);
+        to->by_length[to->n_inside] = token;
+        to->length[token] = length;
+    }
+}
+
+static int longer_first(const void *a, const void *b, void *arg) {
+    const uint8_t *length = arg;
+    int32_t p = *(const int32_t *)a, q = *(const int32_t *)b;
+    return length[p] != length[q] ? (length[p] < length[q]) - (length[p] > length[q]) : (p > q) - (p < q);
+}
+
+/* From lengths by token to lengths by place in by_length. */
+static void order_by_length(struct vocab *v, struct string_tokens *to) {
+    uint8_t *by_place = xcalloc((size_t)v->n + 1, 1);
+    qsort_r(to->by_length, (size_t)to->n_inside, sizeof *to->by_length, longer_first, to->length);
+    for (int32_t i = 0; i < to->n_inside; i++) by_place[i] = to->length[to->by_length[i]];
+    free(to->length);
+    to->length = by_place;
 }
 
 /* Whether the text is inside characters up to a quote: such tokens may end a string. */
@@ -109,12 +137,14 @@ static void sort_tokens(struct vocab *v, struct string_tokens *to, const int32_t
     struct grammar_options o = {.prefix = "", .bytes = v->usable};
     struct grammar *g = grammar_new(&o);
     lex_init(g);
-    g = grammar_finish(g, term_rep(&g->x, plain ? g->char_plain : g->char_free, 0, TERM_INF), &o, NULL);
+    g = grammar_finish(g, term_rep(&g->x, plain ? g->char_plain : g->char_free, 0, TOKEN_MAX), &o, NULL);
     to->inside = xcalloc((size_t)v->n / 32 + 1, sizeof *to->inside);
+    to->by_length = xcalloc((size_t)v->n + 1, sizeof *to->by_length);
+    to->length = xcalloc((size_t)v->n + 1, 1);
     if (!g) return; /* a vocabulary that cannot write a single character */
-    struct sorting s = {v, to->inside, 0};
+    struct sorting s = {v, g, to};
     trie_walk(&v->all, g, grammar_start(g), stays, &s);
-    to->n_inside = s.n;
+    order_by_length(v, to);
     int32_t *leaving = xcalloc((size_t)n + 1, sizeof *leaving), many = 0;
     for (int32_t i = 0; i < n; i++)
         if (!(to->inside[ids[i] >> 5] >> (ids[i] & 31) & 1) && leaves(v, g, grammar_start(g), ids[i])) leaving[many++] = ids[i];
@@ -181,6 +211,8 @@ struct vocab *vocab_of_texts(const char *const *text, const size_t *len, int32_t
 
 static void free_strings(struct string_tokens *s) {
     free(s->inside);
+    free(s->by_length);
+    free(s->length);
     free(s->leaving.v);
 }
 

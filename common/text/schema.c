@@ -136,6 +136,16 @@ static int array_of_names(struct compile *c, void *to) {
 
 static int number(struct compile *c, void *to) { return c->v->type == JSON_NUMBER ? value(c, to) : expected(c, "a number"); }
 
+/* Draft-04's exclusiveMinimum: true makes minimum strict. */
+static int strict(struct compile *c, void *to, const char *limit) {
+    const struct json *v = json_get(c->n->source, limit);
+    if (!c->s->old || c->v->type != JSON_BOOL) return number(c, to);
+    if (c->v->truth && v && v->type == JSON_NUMBER) *(const struct json **)to = v;
+    return 0;
+}
+static int above(struct compile *c, void *to) { return strict(c, to, "minimum"); }
+static int below(struct compile *c, void *to) { return strict(c, to, "maximum"); }
+
 static int positive(struct compile *c, void *to) {
     if (c->v->type != JSON_NUMBER) return expected(c, "a number above zero");
     struct decimal d = json_decimal(c->v);
@@ -162,6 +172,26 @@ static int regex(struct compile *c, void *to) {
     return c->n->pattern ? 0 : err_prefix(c->e, "%s: at %s: ", c->s->name, c->n->path);
 }
 
+static int format(struct compile *c, void *to) {
+    if (c->v->type != JSON_STRING) return expected(c, "a string");
+    if (c->s->options.annotate_format) return 0;
+    const char *p = c->n->format_text = schema_format_pattern(c->v->str, c->v->len);
+    if (p) return (c->n->format = pattern_new(p, strlen(p), c->e)) ? 0 : -1;
+    if (c->s->options.annotate_unknown) return 0;
+    return schema_bad(c->s, c->n->path, c->e, "format \"%.100s\" is not supported, so it could not be kept", c->v->str);
+}
+
+/* Before 2020-12, an array under items was what prefixItems is, and additionalItems what items is then. */
+static int items(struct compile *c, void *to) {
+    return c->v->type == JSON_ARRAY && !c->v->count ? 0 : c->v->type == JSON_ARRAY ? list_of_schemas(c, &c->n->prefix) : one_schema(c, &c->n->items);
+}
+
+static int more_items(struct compile *c, void *to) {
+    const struct json *former = json_get(c->n->source, "items");
+    struct node *ignored;
+    return one_schema(c, former && former->type == JSON_ARRAY ? &c->n->items : &ignored);
+}
+
 /* ---- identity ---- */
 static int text(struct compile *c, void *to) { return c->v->type == JSON_STRING ? value(c, to) : expected(c, "a string"); }
 
@@ -179,13 +209,26 @@ static int anchor(struct compile *c, void *to) {
 static int identifier(struct compile *c, void *to) {
     if (c->v->type != JSON_STRING) return expected(c, "a string");
     if (c->n == c->s->nodes.v[0]) return 0;
+    if (c->v->len && c->v->str[0] == '#') return 0; /* a former spelling of $anchor: references to it lead nowhere */
     return schema_bad(c->s, c->n->path, c->e, "$id below the root is not supported");
 }
 
 static int dialect(struct compile *c, void *to) {
-    if (json_is_str(c->v, DIALECT) || json_is_str(c->v, DIALECT "#")) return 0;
+    static const char *const former[] = {"http://json-schema.org/draft-07/schema", "http://json-schema.org/draft-06/schema", "http://json-schema.org/draft-04/schema",
+                                         "https://json-schema.org/draft-07/schema", "http://json-schema.org/schema"};
+    if (json_is_str(c->v, DIALECT) || json_is_str(c->v, DIALECT "#") || json_is_str(c->v, "https://json-schema.org/draft/2019-09/schema")) return 0;
+    for (size_t i = 0; i < sizeof former / sizeof *former; i++) {
+        size_t n = strlen(former[i]);
+        if (json_is_str(c->v, former[i]) || (c->v->type == JSON_STRING && c->v->len == n + 1 && !memcmp(c->v->str, former[i], n) && c->v->str[n] == '#')) return 0;
+    }
     return schema_bad(c->s, c->n->path, c->e, "$schema %.*s is not supported, expected " DIALECT,
                       (int)(c->v->raw_len < 200 ? c->v->raw_len : 200), c->v->raw);
+}
+
+/* Draft-07 and older say draft-0N; the bare name meant the newest of them. */
+static bool is_old(const struct json *root) {
+    const struct json *v = json_get(root, "$schema");
+    return v && v->type == JSON_STRING && (strstr(v->str, "/draft-0") || strstr(v->str, "json-schema.org/schema"));
 }
 
 static int annotation(struct compile *c, void *to) { return 0; }
@@ -208,7 +251,8 @@ static const struct keyword {
     {"minProperties", count, AT(min_members)},
     {"maxProperties", count, AT(max_members)},
     {"prefixItems", list_of_schemas, AT(prefix)},
-    {"items", one_schema, AT(items)},
+    {"items", items, 0},
+    {"additionalItems", more_items, 0},
     {"contains", one_schema, AT(contains)},
     {"minContains", count, AT(min_contains)},
     {"maxContains", count, AT(max_contains)},
@@ -218,10 +262,11 @@ static const struct keyword {
     {"minLength", count, AT(min_length)},
     {"maxLength", count, AT(max_length)},
     {"pattern", regex, 0},
+    {"format", format, 0},
     {"minimum", number, AT(minimum)},
     {"maximum", number, AT(maximum)},
-    {"exclusiveMinimum", number, AT(above)},
-    {"exclusiveMaximum", number, AT(below)},
+    {"exclusiveMinimum", above, AT(above)},
+    {"exclusiveMaximum", below, AT(below)},
     {"multipleOf", positive, AT(multiple)},
     {"$ref", text, AT(ref_source)},
     {"$defs", definitions, 0},
@@ -244,7 +289,19 @@ static const struct keyword {
     {"deprecated", annotation, 0},
     {"readOnly", annotation, 0},
     {"writeOnly", annotation, 0},
+    {"contentEncoding", annotation, 0}, /* annotations since 2019-09 */
+    {"contentMediaType", annotation, 0},
+    {"contentSchema", annotation, 0},
 };
+
+/* Assertions of some draft that are not kept here: never passed over. */
+static bool asserts(const struct json *k) {
+    static const char *const known[] = {"unevaluatedProperties", "unevaluatedItems", "dependentRequired", "dependentSchemas", "dependencies", "$dynamicRef", "$recursiveRef",
+                                        "$vocabulary", "extends", "disallow", "divisibleBy"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strlen(known[i]) == k->key_len && !memcmp(known[i], k->key, k->key_len)) return true;
+    return false;
+}
 
 static int compile_keyword(struct compile *c) {
     for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++) {
@@ -252,6 +309,7 @@ static int compile_keyword(struct compile *c) {
         if (strlen(k->name) == c->v->key_len && !memcmp(k->name, c->v->key, c->v->key_len)) return k->fn(c, (char *)c->n + k->at);
     }
     if (c->v->key_len > 2 && !memcmp(c->v->key, "x-", 2)) return 0;
+    if (c->s->options.annotate_unknown && !asserts(c->v)) return 0;
     return schema_bad(c->s, c->n->path, c->e, "keyword \"%.*s\" is not supported, so it could not be kept",
                       (int)(c->v->key_len < 200 ? c->v->key_len : 200), c->v->key);
 }
@@ -274,8 +332,10 @@ struct node *schema_node(struct schema *s, const struct json *v, const char *pat
     n->truth = v->truth;
     if (n->is_bool) return n;
     if (v->type != JSON_OBJECT) return schema_bad(s, path, e, "not a schema, expected an object, true or false"), NULL;
+    bool hidden = s->old && json_get(v, "$ref"); /* all but the reference */
     for (const struct json *m = v->first; m; m = m->next) {
         struct compile c = {s, n, m, e};
+        if (hidden && strcmp(m->key, "$ref") && strcmp(m->key, "$defs") && strcmp(m->key, "definitions")) continue;
         if (compile_keyword(&c) < 0) return NULL;
     }
     return n;
@@ -285,6 +345,7 @@ struct node *schema_node(struct schema *s, const struct json *v, const char *pat
 static void free_node(struct node *n) {
     for (size_t i = 0; i < n->n_by_pattern; i++) pattern_free(n->by_pattern[i].pattern);
     pattern_free(n->pattern);
+    pattern_free(n->format);
     free(n->members);
     free(n->by_pattern);
     free(n->prefix.v);
@@ -308,26 +369,34 @@ void schema_free(struct schema *s) {
     free(s);
 }
 
-struct schema *schema_compile(const char *source, size_t n, const char *name, struct err *e) {
+struct schema *schema_compile_with(const char *source, size_t n, const char *name, const struct schema_options *o, struct err *e) {
     struct schema *s = xcalloc(1, sizeof *s);
     struct err own = ERR_INIT;
     if (!e) e = &own; /* messages are built upon each other */
     s->name = xstrdup(name);
+    s->options = *o;
     s->text = xmemdup0(source, n);
     s->n = n;
     s->doc = json_parse_named(source, n, name, e);
+    s->old = s->doc && is_old(json_root(s->doc));
     if (s->doc && schema_node(s, json_root(s->doc), "#", e) && schema_resolve(s, e) == 0 && schema_find_fields(s, e) == 0) return s;
     schema_free(s);
     return NULL;
 }
 
-struct schema *schema_read_file(const char *path, struct err *e) {
+struct schema *schema_compile(const char *source, size_t n, const char *name, struct err *e) {
+    return schema_compile_with(source, n, name, &(struct schema_options){0}, e);
+}
+
+struct schema *schema_read_file_with(const char *path, const struct schema_options *o, struct err *e) {
     struct buf b = BUF_INIT;
     struct schema *s = NULL;
-    if (io_read_all(path, 0, &b, e) == 0) s = schema_compile(b.p, b.n, path && strcmp(path, "-") ? path : "stdin", e);
+    if (io_read_all(path, 0, &b, e) == 0) s = schema_compile_with(b.p, b.n, path && strcmp(path, "-") ? path : "stdin", o, e);
     buf_release(&b);
     return s;
 }
+
+struct schema *schema_read_file(const char *path, struct err *e) { return schema_read_file_with(path, &(struct schema_options){0}, e); }
 
 const char *schema_text(const struct schema *s, size_t *n) {
     *n = s->n;

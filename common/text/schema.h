@@ -2,8 +2,11 @@
    additionalProperties, patternProperties, propertyNames, min/maxProperties, items, prefixItems, min/maxItems,
    uniqueItems, contains, min/maxContains, minLength, maxLength (code points), pattern (ECMA-262), minimum, maximum,
    exclusive…, multipleOf (exact), $ref within the file, $defs (or definitions), $anchor, $id at the root, allOf, anyOf,
-   oneOf, not, if/then/else; annotations (title, description, default, examples, $comment, deprecated, readOnly, writeOnly,
-   x-…). Any other keyword is an error naming it and its path (RC_INPUT): format, unevaluated…, dependent…, $dynamicRef, ….
+   oneOf, not, if/then/else, format (date, time, date-time, duration, uuid, email, hostname, ipv4, ipv6, uri); annotations (title, description, default, examples, $comment, deprecated, readOnly, writeOnly,
+   x-…). Any other keyword and any other format is an error naming it and its path (RC_INPUT): unevaluated…, dependent…,
+   $dynamicRef, …; schema_options can make annotations of those that no standard knows. Draft-07's spellings, and draft-04's
+   and draft-06's as far as they are the same: items and additionalItems for prefixItems and items, $id inside, and where
+   $schema says draft-07 or older, $ref hides what stands beside it.
    https://json-schema.org/draft/2020-12 */
 #ifndef COADOR_SCHEMA_H
 #define COADOR_SCHEMA_H
@@ -12,6 +15,12 @@
 struct schema;
 struct schema *schema_read_file(const char *path, struct err *e); /* give: schema_free */
 struct schema *schema_compile(const char *text, size_t n, const char *name, struct err *e);
+struct schema_options {
+    bool annotate_unknown; /* keywords and formats that are not known are passed over */
+    bool annotate_format;  /* so is format, whatever it says */
+};
+struct schema *schema_compile_with(const char *text, size_t n, const char *name, const struct schema_options *o, struct err *e);
+struct schema *schema_read_file_with(const char *path, const struct schema_options *o, struct err *e);
 void schema_free(struct schema *s);
 /* 0 valid; -1 and e "at /f1/polaridade: expected …". One thread at a time on one schema. Schemas that branch without
    end give "validation given up: …". */

@@ -152,6 +152,7 @@ static int check_string(struct check *c, const struct node *n, const struct json
     if (len > n->max_length) return fail(c, at, v, "expected at most %llu characters", (unsigned long long)n->max_length);
     if (n->pattern && search(c, n->pattern, v->str, v->len) != 1)
         return fail_limit(c, at, v, "a match of ", json_get(n->source, "pattern"));
+    if (n->format && search(c, n->format, v->str, v->len) != 1) return fail_limit(c, at, v, "format ", json_get(n->source, "format"));
     return 0;
 }
 

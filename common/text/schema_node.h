@@ -37,7 +37,8 @@ struct node {
     const struct json *minimum, *maximum, *above, *below, *multiple; /* above: exclusiveMinimum */
     uint64_t min_length, max_length, min_items, max_items, min_members, max_members, min_contains, max_contains;
     bool unique;
-    struct pattern *pattern;
+    struct pattern *pattern, *format;
+    const char *format_text; /* its regular expression */
     struct member_schema *members, *by_pattern;
     size_t n_members, n_by_pattern;
     struct node *additional, *names, *items, *contains;
@@ -62,6 +63,8 @@ struct schema_field {
 
 struct schema {
     char *name;
+    struct schema_options options;
+    bool old; /* draft-07 or older by its $schema */
     struct json_doc *doc;
     const char *text;
     size_t n;
@@ -76,6 +79,8 @@ struct schema {
 /* schema.c */
 struct node *schema_node(struct schema *s, const struct json *v, const char *path, struct err *e);
 int schema_bad(const struct schema *s, const char *path, struct err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* schema_format.c: the regular expression of a format, NULL for one that is not known. */
+const char *schema_format_pattern(const char *name, size_t n);
 /* schema_ref.c: finds what every $ref means, compiling targets that are no keyword's; refuses loops without descent. */
 int schema_resolve(struct schema *s, struct err *e);
 /* schema_check.c: whether v satisfies n; false also where validation is given up. */

@@ -45,6 +45,9 @@ bad "a oneOf that is not exclusive" 'one.json: at #/properties/a: oneOf: branche
 bad "a broken schema" 'cut.json:2: column 1: text ends' --schema cut.json
 bad "a schema that nothing fits" 'never.json: no answer fits' --schema never.json
 bad "a broken pattern" 'regular expression a\(b: a group has no end' --regex 'a(b'
+echo '{"type":"object","propertyOrder":1}' >unknown.json
+bad "a keyword that nobody knows" 'keyword "propertyOrder" is not supported' --schema unknown.json
+is "or passed over" "$(head -1 q.jsonl | gen -n 9 --prefix '' --unknown-keywords annotate --schema unknown.json | jq .error)" null
 exits "no schema file" 4 'cannot open none.json' gen --schema none.json q.jsonl
 exits "two kinds at once" 2 'exclude each other' gen --schema open.json --regex a q.jsonl
 exits "stop strings" 2 'would cut a constrained answer' gen --schema open.json --stop x q.jsonl

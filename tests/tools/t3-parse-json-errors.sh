@@ -29,7 +29,7 @@ schema() { # schema NAME TEXT PATTERN
     exits "$1" 3 "$3" sh -c 'echo "{}" | "$0" parse-json --schema s.json -o out.jsonl' "$coador"
 }
 schema 'schema: not JSON' '{"type":' '^parse-json: s\.json:1: column 9: text ends, expected a value$'
-schema 'schema: unknown keyword' '{"properties":{"d":{"format":"date"}}}' '^parse-json: s\.json: at #/properties/d: keyword "format" is not supported, so it could not be kept$'
+schema 'schema: unknown keyword' '{"properties":{"d":{"format":"color"}}}' '^parse-json: s\.json: at #/properties/d: format "color" is not supported, so it could not be kept$'
 schema 'schema: a loop' '{"$ref":"#"}' '^parse-json: s\.json: at #: \$ref comes back to itself'
 schema 'schema: empty' '' '^parse-json: s\.json:1: column 1: text ends, expected a value$'
 ok 'schema: no output' test ! -e out.jsonl
