@@ -18,7 +18,8 @@ void quant_4bit(enum dtype t, uint8_t *packed, float *absmax, const float *x, in
 
 /* Double quantisation of scales: codes(n), second(ceil(n/256)) from absmax(n) − offset. */
 void quant_nested(uint8_t *codes, float *second, const float *absmax, int64_t n, float offset);
-float quant_mean(const float *x, int64_t n); /* the offset that bitsandbytes takes: their mean */
+/* The offset that bitsandbytes takes: their mean, here rounded once (torch adds in f32 and is off by up to 3 ulp). */
+float quant_mean(const float *x, int64_t n);
 /* The 256 values of the codes: bitsandbytes' signed dynamic map (arXiv 2110.02861, §2.1), ascending. */
 void quant_dynamic_map(float map[256]);
 

@@ -1,6 +1,7 @@
 """Every linear of SmolLM2 quantised by bitsandbytes on this CPU, against the model.safetensors files that quantize wrote of the
-same GGUF: bytes and scales must be equal; doubly quantised scales too when taken around the file's own nested_offset, which
-must be within 2 ulp of bitsandbytes' mean. Prints counts; exit 1 on any difference.
+same GGUF: bytes and scales must be equal; doubly quantised scales too when taken around the file's own nested_offset, which must be
+the mean of the scales rounded once. (torch sums them in f32: its mean is up to 3 ulp off for one of the 210, and how far
+depends on the machine's vectors. The distance is printed.) Prints counts; exit 1 on any difference.
 Run: FETCHED=.fetched python tests/oracle/bnb_model.py NAME=DIR …, NAME one of nf4, fp4, nf4-nested, int8"""
 import json
 import os
@@ -13,6 +14,8 @@ import oracle_model as om
 import torch
 from gguf import dequantize
 from safetensors import safe_open
+
+ULPS = []  # distance of nested_offset from torch's own mean
 
 
 def linears():
@@ -47,8 +50,9 @@ def four_bits(f, name, w, kind, nested):
         return ok and state == want and same(f, name + ".weight.absmax", s.absmax)
     offset = np.float32(state.pop("nested_offset"))
     codes, second = F.quantize_blockwise(s.absmax - torch.tensor(offset), blocksize=256)
-    mean = np.float32(s.absmax.mean().item())
-    return (ok and state == want | {"nested_blocksize": 256, "nested_dtype": "float32"} and abs(offset - mean) <= 2 * np.spacing(mean)
+    mean = np.float32(s.absmax.double().mean().item())
+    ULPS.append(float(abs(offset - np.float32(s.absmax.mean().item())) / np.spacing(mean)))
+    return (ok and state == want | {"nested_blocksize": 256, "nested_dtype": "float32"} and abs(offset - mean) <= np.spacing(mean)
             and same(f, name + ".weight.absmax", codes) and same(f, name + ".weight.nested_absmax", second.absmax)
             and same(f, name + ".weight.nested_quant_map", second.code))
 
@@ -69,6 +73,8 @@ def main():
                 print(f"{kind}: {name} differs")
     for k, (n, good) in counts.items():
         print(f"{k}: {good} of {n} linears equal")
+    if ULPS:
+        print(f"nested_offset is at most {max(ULPS):g} ulp from torch's f32 mean, beyond 2 ulp for {sum(u > 2 for u in ULPS)} of {len(ULPS)}")
     sys.exit(0 if counts and all(n == good == 210 for n, good in counts.values()) else 1)
 
 
