@@ -7,6 +7,7 @@
 #include "common/io/opt.h"
 #include "kernels/device.h"
 #include <ctype.h>
+#include <curl/curl.h>
 #include <dlfcn.h>
 #include <langinfo.h>
 #include <libgen.h>
@@ -75,6 +76,7 @@ static void libraries(struct report *r) {
     add(r, "libraries", "zstd", "%s", ZSTD_versionString());
     add(r, "libraries", "PCRE2", "%s", pcre);
     add(r, "libraries", "libcrypto", "%s", OpenSSL_version(OPENSSL_VERSION));
+    add(r, "libraries", "libcurl", "%s", curl_version_info(CURLVERSION_NOW)->version);
     add(r, "libraries", "OpenMP", "%d", _OPENMP);
 }
 

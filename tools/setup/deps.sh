@@ -2,7 +2,7 @@
 # make deps: finds what the build, the tests and the demo need, and installs what is missing from Debian's packages.
 set -eu
 # what shows that it is there : Debian package
-libs="yaml-0.1:libyaml-dev libzstd:libzstd-dev libpcre2-8:libpcre2-dev libcrypto:libssl-dev cmocka:libcmocka-dev"
+libs="yaml-0.1:libyaml-dev libzstd:libzstd-dev libpcre2-8:libpcre2-dev libcrypto:libssl-dev libcurl:libcurl4-openssl-dev cmocka:libcmocka-dev"
 programs="pkg-config:pkg-config prove:perl python3:python3 mandoc:mandoc jq:jq zstd:zstd iconv:libc-bin awk:mawk strace:strace"
 missing=""
 command -v "${CC:-cc}" >/dev/null 2>&1 || missing="$missing gcc libc6-dev"

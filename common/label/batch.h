@@ -1,0 +1,28 @@
+/* OpenAI's Batch files (JSONL): requests out, results in.
+     {"custom_id":KEY,"method":"POST","url":"/v1/chat/completions","body":{…}}
+     {"custom_id":KEY,"response":{"status_code":200,"body":{…}},"error":null}
+   custom_id is the answer's key in the cache, so results may come in any order, in several files, or in part. */
+#ifndef COADOR_LABEL_BATCH_H
+#define COADOR_LABEL_BATCH_H
+#include "common/label/cache.h"
+#include "common/io/strmap.h"
+
+void batch_put(struct buf *out, const char key[SHA256_HEX], const char *body, size_t n);
+
+struct batch_results {
+    int64_t results, errors, repeated; /* lines with an answer, with an error, beyond the first of a custom_id */
+    struct batch_error {
+        char key[SHA256_HEX];
+        char *text;
+    } *v; /* what failed, and why */
+    size_t n, cap;
+    struct strmap index;
+};
+/* Puts the answers of a file into the cache and collects its errors; an answer beats an error of the same custom_id, the
+   first of two answers stands. Lines that are no results: "file:line: …". */
+int batch_read(struct batch_results *b, const char *path, struct cache *c, struct err *e);
+/* After the last file: errors by key. */
+void batch_index(struct batch_results *b);
+const char *batch_error(const struct batch_results *b, const char key[SHA256_HEX]); /* NULL: none */
+void batch_release(struct batch_results *b);
+#endif

@@ -1,0 +1,377 @@
+/* distill-label: labels and reasoning from teachers, served or in process, for a student to learn.
+   coador distill-label --teacher openai:gpt-5-mini --schema schema.json --reasoning-key reasoning --cache answers.jsonl rows.jsonl >train.jsonl */
+#include "common/io/opt.h"
+#include "common/io/progress.h"
+#include "common/io/queue.h"
+#include "common/label/question.h"
+#include "common/label/result.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] = "coador distill-label [OPTION]... --teacher TEACHER --schema FILE [FILE]";
+
+#define AHEAD 64 /* records that may be under way, times the answers under way */
+
+struct row { /* a record that came in and has not gone out */
+    struct record *r;
+    struct ask *asks;      /* [teachers · samples]; NULL: nothing is asked for it */
+    struct buf messages;
+};
+
+struct job {
+    /* options */
+    struct opt_list teacher_specs, sets, imports;
+    const char *schema, *reasoning, *template, *lead, *cache, *export, *rejects_path, *summary, *output, *ca, *device, *input;
+    struct teacher_defaults defaults;
+    bool labels_only, strict, chat;
+    int reasoning_at, agree, format;
+    int64_t samples, max_tokens, seed, concurrency, retries, reasks, max_body, batch, max_cached, threads, max_rejects;
+    double min_confidence, temperature, timeout, connect_timeout, backoff, longest_backoff, budget;
+    /* what runs */
+    struct teacher *teachers;
+    int n_teachers, n_asks; /* asks a record */
+    struct label_task task;
+    struct question question;
+    struct results results;
+    struct batch_results batches;
+    struct asker *asker;
+    struct record_queue *in;
+    struct out out, rejects, exported;
+    struct progress progress;
+    struct buf line;
+    /* records in input order: numbers first..next-1 are in the ring */
+    struct row *ring;
+    int window;
+    uint64_t first, next;
+    int64_t passed; /* records that came with an error */
+    bool input_ended;
+};
+
+static void check(int rc, const struct err *e) {
+    if (rc < 0) die_err(e);
+}
+
+/* ---- the command line ---- */
+static void check_options(struct job *j) {
+    struct err e = ERR_INIT;
+    if (!j->teacher_specs.n) die_usage("--teacher is missing");
+    if (!j->schema) die_usage("--schema is missing");
+    if (j->reasoning && !*j->reasoning) die_usage("--reasoning-key is empty");
+    static const char *const reasoned[] = {"reasoning", "labels-only", "agree"};
+    for (int i = 0; !j->reasoning && i < 3; i++)
+        if (opt_given(reasoned[i])) die_usage("--%s needs --reasoning-key", reasoned[i]);
+    if (!opt_given("temperature")) j->temperature = j->samples > 1 ? 0.7 : 0;
+    if (j->samples > 1 && !(j->temperature > 0)) die_usage("--samples %lld at temperature 0 are all the same", (long long)j->samples);
+    if (j->budget > 0 && !j->cache) die_usage("--budget needs --cache: else what was paid for could not be gone on with");
+    if (j->export && (j->imports.n || j->output || j->rejects_path)) die_usage("--batch-export writes requests alone: no --batch-import, -o or --rejects");
+    if (j->rejects_path && !strcmp(j->rejects_path, "-")) die_usage("--rejects -: standard output carries the records");
+    check(openai_check_sets(&j->sets, &e), &e);
+}
+
+static void parse(struct job *j, int argc, char **argv) {
+    struct teacher_defaults *d = &j->defaults;
+    const struct option options[] = {
+        {"teacher", 0, OPT_LIST, &j->teacher_specs, "TEACHER", "openai:NAME or local:MODEL[,adapter=DIR]; several vote", 0, 0},
+        {"schema", 0, OPT_STR, &j->schema, "FILE", "JSON Schema of the labels", 0, 0},
+        {"prompt", 0, OPT_STR, &j->template, "FILE", "template of what the teacher is shown (the record's prompt)", 0, 0},
+        {"reasoning-key", 0, OPT_STR, &j->reasoning, "NAME", "ask for reasoning too, a string under this key", 0, 0},
+        {"reasoning", 0, OPT_CHOICE, &j->reasoning_at, "first|last", "where it stands beside the labels (first)", 0, 0},
+        {"labels-only", 0, OPT_FLAG, &j->labels_only, NULL, "completions without the reasoning", 0, 0},
+        {"lead", 0, OPT_STR, &j->lead, "TEXT", "put before each completion", 0, 0},
+        {"samples", 'n', OPT_INT, &j->samples, "N", "answers of each teacher to a record (1)", 1, 1000},
+        {"agree", 0, OPT_CHOICE, &j->agree, "all|most", "fields in which kept reasoning agrees with the vote (all)", 0, 0},
+        {"min-confidence", 0, OPT_REAL, &j->min_confidence, "X", "records with a smaller share in any field fail", 0, 1},
+        {"strict", 0, OPT_FLAG, &j->strict, NULL, "answers must be JSON as they stand: no repair", 0, 0},
+        {"temperature", 't', OPT_REAL, &j->temperature, "T", "of the teachers (0; 0.7 with several samples)", 0, 100},
+        {"max-tokens", 0, OPT_INT, &j->max_tokens, "N", "tokens an answer may take (1024)", 1, 1e9},
+        {"seed", 's', OPT_INT, &j->seed, "N", "of the sampling; sample K asks with seed N + K (0)", 0, 9e15},
+        {"base-url", 0, OPT_STR, &d->base_url, "URL", "of the server (OPENAI_BASE_URL)", 0, 0},
+        {"key-env", 0, OPT_STR, &d->key_env, "NAME", "environment variable with the key (OPENAI_API_KEY)", 0, 0},
+        {"key-file", 0, OPT_STR, &d->key_file, "FILE", "file with the key", 0, 0},
+        {"ca", 0, OPT_STR, &j->ca, "FILE", "certificate authorities to trust instead of the system's", 0, 0},
+        {"response-format", 0, OPT_CHOICE, &j->format, "json_schema|json_object|none", "how servers are told the schema (json_schema)", 0, 0},
+        {"set", 0, OPT_LIST, &j->sets, "NAME=JSON", "member of the requests; null leaves one out", 0, 0},
+        {"cache", 0, OPT_STR, &j->cache, "FILE", "keep all answers there, and take them from there", 0, 0},
+        {"concurrency", 'c', OPT_INT, &j->concurrency, "N", "requests at once (8)", 1, 4096},
+        {"rpm", 0, OPT_REAL, &d->requests, "N", "requests a minute and teacher", 1e-3, 1e9},
+        {"tpm", 0, OPT_REAL, &d->tokens, "N", "tokens a minute and teacher", 1e-3, 1e12},
+        {"timeout", 0, OPT_REAL, &j->timeout, "S", "seconds that a request may take (300)", 1e-2, 1e5},
+        {"connect-timeout", 0, OPT_REAL, &j->connect_timeout, "S", "seconds that a connection may take (20)", 1e-2, 1e5},
+        {"retries", 0, OPT_INT, &j->retries, "N", "further tries after a failed one (6)", 0, 1000},
+        {"backoff", 0, OPT_REAL, &j->backoff, "S", "seconds before the second try, doubled each time (1)", 1e-3, 1e4},
+        {"max-backoff", 0, OPT_REAL, &j->longest_backoff, "S", "but no more than this (60)", 1e-3, 1e5},
+        {"reasks", 0, OPT_INT, &j->reasks, "N", "ask again when an answer does not fit (0)", 0, 100},
+        {"max-body", 0, OPT_INT, &j->max_body, "BYTES", "of a reply (4194304)", 1, 1e12},
+        {"price-in", 0, OPT_REAL, &d->price_in, "X", "of a million prompt tokens", 0, 1e9},
+        {"price-out", 0, OPT_REAL, &d->price_out, "X", "of a million answer tokens", 0, 1e9},
+        {"budget", 0, OPT_REAL, &j->budget, "X", "stop asking when all answers together cost this: exit 1", 1e-12, 1e12},
+        {"batch-export", 0, OPT_STR, &j->export, "FILE", "write the requests as an OpenAI Batch file, ask nothing", 0, 0},
+        {"batch-import", 0, OPT_LIST, &j->imports, "FILE", "take answers from Batch results, ask nothing", 0, 0},
+        {"chat", 0, OPT_FLAG, &j->chat, NULL, "local teachers: through the model's chat template", 0, 0},
+        {"batch", 'b', OPT_INT, &j->batch, "N", "local teachers: answers at once (8)", 1, 4096},
+        {"max-cached-tokens", 0, OPT_INT, &j->max_cached, "N", "local teachers: room for keys and values", 0, 1e12},
+        {"threads", 0, OPT_INT, &j->threads, "N", "local teachers: CPU threads (all cores)", 0, 1024},
+        {"device", 0, OPT_STR, &j->device, "D", "local teachers: cpu (auto)", 0, 0},
+        {"rejects", 0, OPT_STR, &j->rejects_path, "FILE", "copy failed records there", 0, 0},
+        {"max-rejects", 0, OPT_INT, &j->max_rejects, "N", "exit 1 when more records than this failed", 0, 9e15},
+        {"summary", 0, OPT_STR, &j->summary, "FILE", "counts, cost and agreement as JSON", 0, 0},
+        {"output", 'o', OPT_STR, &j->output, "FILE", "instead of standard output", 0, 0},
+        OPT_END};
+    int n = opt_parse(argc, argv, "distill-label", usage, options);
+    if (n > 1) die_usage("one input at most, got %d", n);
+    j->input = n ? argv[0] : "-";
+    check_options(j);
+}
+
+/* ---- setting up ---- */
+static void open_local(struct job *j, struct teacher *t) {
+    struct err e = ERR_INIT;
+    struct local_options o = {.device = j->device, .threads = (int)j->threads, .batch = (int)j->batch, .max_cached = j->max_cached,
+                              .max_new = (int)j->max_tokens, .temperature = j->temperature, .seed = (uint64_t)j->seed, .chat = j->chat};
+    if (!(t->local = local_open(t->name, t->adapter, &o, &e)) || !(t->identity = local_identity(t->local, &e))) die_err(&e);
+}
+
+static void parse_teachers(struct job *j) {
+    struct err e = ERR_INIT;
+    j->n_teachers = j->teacher_specs.n;
+    j->n_asks = j->n_teachers * (int)j->samples;
+    j->teachers = xcalloc((size_t)j->n_teachers, sizeof *j->teachers);
+    for (int i = 0; i < j->n_teachers; i++) {
+        check(teacher_parse(&j->teachers[i], j->teacher_specs.v[i], &j->defaults, &e), &e);
+        if (j->export && (j->teachers[i].is_local || i)) die_usage("--batch-export takes one teacher, openai:NAME");
+        if (j->chat && !j->teachers[i].is_local && j->n_teachers == 1) die_usage("--chat is for local teachers: servers have their own template");
+        if (j->budget > 0 && !(j->teachers[i].price_in + j->teachers[i].price_out > 0) && !j->teachers[i].is_local)
+            die_usage("--budget needs the prices of %s: --price-in, --price-out", j->teachers[i].spec);
+    }
+}
+
+static void open_asker(struct job *j) {
+    struct err e = ERR_INIT;
+    const struct asker_options o = {
+        .params = {j->temperature, j->max_tokens, j->samples > 1 || opt_given("seed"), (uint64_t)j->seed, (enum response_format)j->format, &j->task, &j->sets},
+        .http = {j->timeout, j->connect_timeout, (size_t)j->max_body, (int)j->concurrency, j->ca},
+        .concurrency = (int)j->concurrency, .retries = (int)j->retries, .reasks = (int)j->reasks, .backoff = j->backoff,
+        .longest_backoff = j->longest_backoff, .budget = j->budget, .cache = j->cache, .export = j->export ? j->exported.f : NULL,
+        .offline = j->imports.n > 0, .batches = &j->batches, .fits = results_fit, .arg = &j->results};
+    if (!(j->asker = asker_new(j->teachers, j->n_teachers, &o, &e))) die_err(&e);
+    for (int i = 0; i < j->imports.n; i++) check(batch_read(&j->batches, j->imports.v[i], asker_cache(j->asker), &e), &e);
+    batch_index(&j->batches);
+}
+
+/* What is quick to check comes first: a wrong path must not cost the loading of a model, nor a request. */
+static void open_all(struct job *j) {
+    struct err e = ERR_INIT;
+    parse_teachers(j);
+    check(label_task_init(&j->task, j->schema, j->reasoning, j->reasoning_at == 1, &e), &e);
+    j->question.task = &j->task;
+    if (j->template && !(j->question.template = template_read(j->template, &e))) die_err(&e);
+    const struct result_rules rules = {.task = &j->task, .teachers = j->n_teachers, .samples = (int)j->samples, .labels_only = j->labels_only,
+                                       .most = j->agree == 1, .strict = j->strict, .min_confidence = j->min_confidence, .lead = j->lead};
+    results_init(&j->results, &rules);
+    int64_t widest = j->concurrency > j->batch ? j->concurrency : j->batch;
+    j->window = (int)(AHEAD * widest);
+    j->ring = xcalloc((size_t)j->window, sizeof *j->ring);
+    if (!(j->in = record_queue_open(j->input, 256, &e))) die_err(&e);
+    check(j->export ? out_open(&j->exported, j->export, &e) : out_open(&j->out, j->output, &e), &e);
+    if (j->rejects_path) check(out_open(&j->rejects, j->rejects_path, &e), &e);
+    for (int i = 0; i < j->n_teachers; i++)
+        if (j->teachers[i].is_local) open_local(j, &j->teachers[i]);
+    open_asker(j);
+}
+
+/* ---- records ---- */
+static struct row *at(struct job *j, uint64_t number) { return &j->ring[number % (uint64_t)j->window]; }
+
+static void ask(struct job *j, struct row *w) {
+    w->asks = xcalloc((size_t)j->n_asks, sizeof *w->asks);
+    for (int i = 0; i < j->n_asks; i++) {
+        struct ask *q = &w->asks[i];
+        q->teacher = i / (int)j->samples;
+        q->sample = i % (int)j->samples;
+        q->messages = w->messages.p;
+        q->n_messages = w->messages.n;
+        asker_submit(j->asker, q);
+    }
+}
+
+static bool has_error(const struct record *r) {
+    const struct json *error = record_get(r, "error");
+    return error && error->type != JSON_NULL;
+}
+
+/* Reads one record into the ring: false when none can be had now. */
+static bool admit(struct job *j, bool wait) {
+    struct err e = ERR_INIT;
+    struct record *r;
+    if (j->input_ended || j->next - j->first == (uint64_t)j->window) return false;
+    int rc = record_queue_take(j->in, wait, &r, &e);
+    check(rc, &e);
+    if (rc == 0) j->input_ended = true;
+    if (rc != 1) return false;
+    struct row *w = at(j, j->next);
+    w->r = r;
+    w->asks = NULL;
+    buf_clear(&w->messages);
+    if (has_error(r)) { /* failed before: goes on as it came */
+        j->passed++;
+    } else if (question_put(&j->question, r, &w->messages, &e) < 0) {
+        if (j->template && !j->next) die(e.code, "record 1: %s", e.msg); /* the template's mistake rather than the record's */
+        record_fail(r, "parsed", "%s", e.msg);
+        record_set_null(r, "completion");
+        j->results.failed++;
+    } else {
+        ask(j, w);
+    }
+    j->next++;
+    return true;
+}
+
+static bool ended(const struct job *j, const struct row *w) {
+    for (int i = 0; w->asks && i < j->n_asks; i++)
+        if (w->asks[i].end == ASK_OPEN) return false;
+    return true;
+}
+
+static void write_row(struct job *j, struct row *w) {
+    if (w->asks && !j->export) results_put(&j->results, w->r, w->asks);
+    for (int i = 0; w->asks && i < j->n_asks; i++) ask_release(&w->asks[i]);
+    free(w->asks);
+    w->asks = NULL;
+    buf_clear(&j->line);
+    record_put(w->r, &j->line);
+    if (!j->export) fwrite(j->line.p, 1, j->line.n, j->out.f);
+    if (j->rejects_path && has_error(w->r)) fwrite(j->line.p, 1, j->line.n, j->rejects.f);
+    record_free(w->r);
+}
+
+static void show_progress(struct job *j) {
+    const struct asker_counts *c = asker_counts(j->asker);
+    struct buf b = BUF_INIT;
+    buf_addf(&b, "cost %.4g", c->cost);
+    for (int f = 0; f < FAULTS; f++)
+        if (c->faults[f]) buf_addf(&b, "  %s %lld", fault_names[f], (long long)c->faults[f]);
+    progress_at(&j->progress, (int64_t)j->first, b.p);
+    buf_release(&b);
+}
+
+/* Writes the records at the head that have ended, at once: a reader downstream need not wait for the end. */
+static void emit(struct job *j) {
+    bool wrote = false;
+    for (; j->first < j->next && ended(j, at(j, j->first)); j->first++) {
+        write_row(j, at(j, j->first));
+        wrote = true;
+    }
+    if (wrote && !j->export && fflush(j->out.f)) die(RC_IO, "cannot write the output: %m");
+    show_progress(j);
+}
+
+static void run(struct job *j) {
+    struct err e = ERR_INIT;
+    while (!j->input_ended || j->first < j->next) {
+        while (admit(j, asker_idle(j->asker) && j->first == j->next)) {}
+        bool more = !j->input_ended && j->next - j->first < (uint64_t)j->window;
+        if (asker_run(j->asker, more ? 0.01 : 1, &e) < 0) {
+            struct err ignored;
+            asker_free(j->asker, &ignored); /* what was paid for is kept */
+            die_err(&e);
+        }
+        emit(j);
+    }
+}
+
+/* ---- the end ---- */
+static void put_faults(struct buf *b, const struct asker_counts *c, const char *before) {
+    for (int f = 0; f < FAULTS; f++) {
+        if (!c->faults[f]) continue;
+        buf_addf(b, "%s%s %lld", before, fault_names[f], (long long)c->faults[f]);
+        before = ", ";
+    }
+}
+
+static void tell(struct job *j) {
+    const struct asker_counts *c = asker_counts(j->asker);
+    const struct results *s = &j->results;
+    struct buf b = BUF_INIT;
+    if (j->export) {
+        note("%lld requests written, %lld answers are in the cache", (long long)c->asked, (long long)c->cached);
+        return;
+    }
+    buf_addf(&b, "%llu records: %lld labelled, %lld failed", (unsigned long long)j->next, (long long)s->answered, (long long)(s->failed + j->passed));
+    if (s->partly) buf_addf(&b, "; %lld with reasoning that disagrees with the vote in some field", (long long)s->partly);
+    buf_addf(&b, "\ndistill-label: %lld answers asked for, %lld from the cache; %lld + %lld tokens, cost %.6g, of which now %.6g", (long long)c->asked,
+             (long long)c->cached, (long long)c->tokens_in, (long long)c->tokens_out, c->cost, c->cost_new);
+    put_faults(&b, c, "\ndistill-label: faults: ");
+    if (j->imports.n)
+        buf_addf(&b, "\ndistill-label: batch: %lld answers, %lld errors, %lld repeated", (long long)j->batches.results, (long long)j->batches.errors, (long long)j->batches.repeated);
+    note("%s", b.p);
+    buf_clear(&b);
+    results_agreement_text(s, &b);
+    if (b.n) note("%s", b.p);
+    if (c->unknown_tokens && j->defaults.price_in + j->defaults.price_out > 0) warn("%lld answers came without their tokens: the cost is too low", (long long)c->unknown_tokens);
+    buf_release(&b);
+}
+
+static void write_summary(struct job *j) {
+    const struct asker_counts *c = asker_counts(j->asker);
+    const struct results *s = &j->results;
+    struct err e = ERR_INIT;
+    struct buf b = BUF_INIT;
+    buf_addf(&b, "{\"records\":%llu,\"labelled\":%lld,\"failed\":%lld,\"partly_agreeing\":%lld,\"mean_confidence\":", (unsigned long long)j->next, (long long)s->answered,
+             (long long)(s->failed + j->passed), (long long)s->partly);
+    json_put_number(&b, s->confidence / (double)s->answered);
+    buf_adds(&b, ",\"teachers\":[");
+    for (int i = 0; i < j->n_teachers; i++) {
+        if (i) buf_addc(&b, ',');
+        json_put_string(&b, j->teachers[i].spec, strlen(j->teachers[i].spec));
+    }
+    buf_addf(&b, "],\"samples\":%lld,\"asked\":%lld,\"cached\":%lld,\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"answers_without_tokens\":%lld,\"cost\":",
+             (long long)j->samples, (long long)c->asked, (long long)c->cached, (long long)c->tokens_in, (long long)c->tokens_out, (long long)c->unknown_tokens);
+    json_put_number(&b, c->cost);
+    buf_adds(&b, ",\"cost_now\":");
+    json_put_number(&b, c->cost_new);
+    buf_adds(&b, ",\"faults\":{");
+    for (int f = 0; f < FAULTS; f++) buf_addf(&b, "%s\"%s\":%lld", f ? "," : "", fault_names[f], (long long)c->faults[f]);
+    buf_adds(&b, "},\"agreement\":");
+    results_agreement_json(s, &b);
+    buf_adds(&b, "}\n");
+    check(io_write_file(j->summary, b.p, b.n, &e), &e);
+    buf_release(&b);
+}
+
+static void release(struct job *j) {
+    for (int i = 0; i < j->window; i++) buf_release(&j->ring[i].messages);
+    free(j->ring);
+    for (int i = 0; i < j->n_teachers; i++) teacher_release(&j->teachers[i]);
+    free(j->teachers);
+    record_queue_close(j->in);
+    question_release(&j->question);
+    results_release(&j->results);
+    batch_release(&j->batches);
+    label_task_release(&j->task);
+    buf_release(&j->line);
+    free(j->teacher_specs.v);
+    free(j->sets.v);
+    free(j->imports.v);
+}
+
+int main(int argc, char **argv) {
+    struct job j = {.lead = "", .samples = 1, .max_tokens = 1024, .concurrency = 8, .retries = 6, .max_body = 4 << 20, .batch = 8, .max_rejects = -1,
+                    .timeout = 300, .connect_timeout = 20, .backoff = 1, .longest_backoff = 60};
+    struct err e = ERR_INIT;
+    parse(&j, argc, argv);
+    open_all(&j);
+    progress_start(&j.progress, "labelling", "records", 0);
+    run(&j);
+    progress_end(&j.progress);
+    check(j.export ? out_commit(&j.exported, &e) : out_commit(&j.out, &e), &e);
+    if (j.rejects_path) check(out_commit(&j.rejects, &e), &e);
+    tell(&j);
+    if (j.summary) write_summary(&j);
+    const bool stopped = asker_counts(j.asker)->stopped;
+    const int64_t failed = j.results.failed + j.passed;
+    check(asker_free(j.asker, &e), &e);
+    if (stopped) note("stopped: the budget of %g is spent; run again with a larger one to go on", j.budget);
+    release(&j);
+    io_close_stdout();
+    return stopped || (j.max_rejects >= 0 && failed > j.max_rejects) ? RC_NEGATIVE : RC_DONE;
+}
