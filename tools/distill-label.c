@@ -33,7 +33,7 @@ struct job {
     struct label_task task;
     struct question question;
     struct results results;
-    struct batch_results batches;
+    struct batchfile_results batches;
     struct asker *asker;
     struct record_queue *in;
     struct out out, rejects, exported;
@@ -154,8 +154,8 @@ static void open_asker(struct job *j) {
         .longest_backoff = j->longest_backoff, .budget = j->budget, .cache = j->cache, .export = j->export ? j->exported.f : NULL,
         .offline = j->imports.n > 0, .batches = &j->batches, .fits = results_fit, .arg = &j->results};
     if (!(j->asker = asker_new(j->teachers, j->n_teachers, &o, &e))) die_err(&e);
-    for (int i = 0; i < j->imports.n; i++) check(batch_read(&j->batches, j->imports.v[i], asker_cache(j->asker), &e), &e);
-    batch_index(&j->batches);
+    for (int i = 0; i < j->imports.n; i++) check(batchfile_read(&j->batches, j->imports.v[i], asker_cache(j->asker), &e), &e);
+    batchfile_index(&j->batches);
 }
 
 /* What is quick to check comes first: a wrong path must not cost the loading of a model, nor a request. */
@@ -346,7 +346,7 @@ static void release(struct job *j) {
     record_queue_close(j->in);
     question_release(&j->question);
     results_release(&j->results);
-    batch_release(&j->batches);
+    batchfile_release(&j->batches);
     label_task_release(&j->task);
     buf_release(&j->line);
     free(j->teacher_specs.v);

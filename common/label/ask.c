@@ -219,7 +219,7 @@ static int start(struct asker *a, struct ask *q, struct err *e) {
     int rc = cache_find(a->cache, q->key, found, e);
     if (rc < 0) return -1;
     if (rc) return deliver(a, q, found->p, found->n, true, e) < 0 ? -1 : 1;
-    const char *failed = a->o.batches ? batch_error(a->o.batches, q->key) : NULL;
+    const char *failed = a->o.batches ? batchfile_error(a->o.batches, q->key) : NULL;
     if (a->o.offline) {
         ask_fail(q, "%s: %s", a->teachers[q->teacher].spec, failed ? failed : "no answer in the batch");
         return 1;
@@ -230,7 +230,7 @@ static int start(struct asker *a, struct ask *q, struct err *e) {
         intern_add(&a->exported, q->key, SHA256_HEX - 1, &is_new);
         if (!is_new) return 1;
         buf_clear(&a->scratch);
-        batch_put(&a->scratch, q->key, q->body.p, q->body.n);
+        batchfile_put(&a->scratch, q->key, q->body.p, q->body.n);
         fwrite(a->scratch.p, 1, a->scratch.n, a->o.export);
         a->counts.asked++;
         return 1;

@@ -3,7 +3,7 @@
 #ifndef COADOR_LABEL_ASK_H
 #define COADOR_LABEL_ASK_H
 #include "common/io/http.h"
-#include "common/label/batch.h"
+#include "common/label/batchfile.h"
 #include "common/label/openai.h"
 #include "common/label/teacher.h"
 #include <stdio.h>
@@ -55,7 +55,7 @@ struct asker_options {
     const char *cache;      /* path or NULL */
     FILE *export;           /* write requests there instead of sending them, or NULL */
     bool offline;           /* answers come from the cache and the batches alone */
-    const struct batch_results *batches; /* or NULL */
+    const struct batchfile_results *batches; /* or NULL */
     answer_fits *fits;
     void *arg;
 };

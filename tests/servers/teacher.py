@@ -1,12 +1,16 @@
 """A teacher for tests: /v1/chat/completions over HTTP/1.1 with keep-alive, on asyncio, standard library alone.
-   teacher.py --port-file P [--latency S] [--faults RATE] [--log L] [--answers vote|echo] [--tls CERT]
+   teacher.py --port-file P [--latency S] [--faults RATE] [--log L] [--script FILE] [--key K] [--refuse-format F] [--tls PEM]
 It answers from the prompt alone: the label is a function of the first word behind "id=", so that a misplaced answer shows.
 With --faults, that share of requests fails in one of the ways in FAULTS, by the hash of prompt and attempt, so that a run can
-be repeated. --log gets one line a request: its fault ("ok" for none), the id, and the idempotency key."""
+be repeated. --log gets one line a request: its fault ("ok" for none), the id, the idempotency key, and
+the most requests that have been open at once.
+--script: JSONL rules {"id","text"} with, if they matter, "seed", "model", "delay" (seconds), "finish"; the first that fits answers.
+It ends by itself when its parent goes."""
 import argparse
 import asyncio
 import hashlib
 import json
+import os
 import ssl
 
 FAULTS = ["429-after", "429", "500", "reset", "drip", "not-json", "wrong-label", "prose", "huge", "empty", "two"]
@@ -17,15 +21,15 @@ def label_of(name):
     return LABELS[int(hashlib.sha256(name.encode()).hexdigest(), 16) % 3]
 
 
-def completion(text, prompt_tokens=10, choices=1):
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+def completion(text, prompt_tokens=10, choices=1, finish="stop"):
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
     return {"id": "x", "object": "chat.completion", "choices": [choice] * choices,
             "usage": {"prompt_tokens": prompt_tokens, "completion_tokens": 5, "total_tokens": prompt_tokens + 5}}
 
 
 class Server:
     def __init__(self, args):
-        self.args, self.attempts, self.served, self.flying, self.most = args, {}, 0, 0, 0
+        self.args, self.attempts, self.flying, self.most = args, {}, 0, 0
         self.log = open(args.log, "a", buffering=1) if args.log else None
         self.script = [json.loads(x) for x in open(args.script)] if args.script else None
 
@@ -36,9 +40,9 @@ class Server:
         if self.script:
             for rule in self.script:
                 if rule["id"] == name and rule.get("seed", request.get("seed")) == request.get("seed") and rule.get("model", request["model"]) == request["model"]:
-                    return name, rule["text"]
-            return name, "nothing in the script"
-        return name, json.dumps({"raciocinio": "porque " + name, "p": label_of(name)}, ensure_ascii=False)
+                    return name, rule["text"], rule
+            return name, "nothing in the script", {}
+        return name, json.dumps({"raciocinio": "porque " + name, "p": label_of(name)}, ensure_ascii=False), {}
 
     def fault(self, body, name):
         n = self.attempts[body] = self.attempts.get(body, 0) + 1
@@ -108,10 +112,6 @@ class Server:
             k, v = h.decode().split(":", 1)
             headers[k.lower()] = v.strip()
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        if line.startswith(b"GET /quit"):
-            await self.reply(writer, 200, {"most": self.most})
-            asyncio.get_running_loop().stop()
-            return False
         request = json.loads(body)
         refused = self.refusal(request, headers)
         if refused:
@@ -120,14 +120,14 @@ class Server:
         self.flying += 1
         self.most = max(self.most, self.flying)
         try:
-            if self.args.latency:
-                await asyncio.sleep(self.args.latency)
-            name, text = self.answer(request)
+            name, text, rule = self.answer(request)
+            if wait := self.args.latency + rule.get("delay", 0):
+                await asyncio.sleep(wait)
             kind = self.fault(body, name)
-            self.note(kind, name, headers.get("idempotency-key", "-"))
+            self.note(kind, name, headers.get("idempotency-key", "-"), str(self.most))
             if kind != "ok":
                 return await self.misbehave(kind, writer, name, text)
-            await self.reply(writer, 200, completion(text))
+            await self.reply(writer, 200, completion(text, finish=rule.get("finish", "stop")))
             return True
         finally:
             self.flying -= 1
@@ -150,9 +150,11 @@ async def main(args):
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context, backlog=512)
     with open(args.port_file + ".tmp", "w") as f:
         f.write(str(listening.sockets[0].getsockname()[1]))
-    import os
     os.rename(args.port_file + ".tmp", args.port_file)
-    await listening.serve_forever()
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    del listening
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-/* Batch files: see batch.h. */
-#include "common/label/batch.h"
+/* Batch files: see batchfile.h. */
+#include "common/label/batchfile.h"
 #include "common/io/io.h"
 #include "common/io/json.h"
 #include "common/label/openai.h"
 #include <stdlib.h>
 #include <string.h>
 
-void batch_put(struct buf *out, const char key[SHA256_HEX], const char *body, size_t n) {
+void batchfile_put(struct buf *out, const char key[SHA256_HEX], const char *body, size_t n) {
     buf_addf(out, "{\"custom_id\":\"%.64s\",\"method\":\"POST\",\"url\":\"/v1/chat/completions\",\"body\":", key);
     buf_add(out, body, n);
     buf_adds(out, "}\n");
 }
 
-static void add_error(struct batch_results *b, const char *key, const char *text) {
+static void add_error(struct batchfile_results *b, const char *key, const char *text) {
     GROW(b->v, b->n, b->cap);
     snprintf(b->v[b->n].key, SHA256_HEX, "%s", key);
     b->v[b->n++].text = xstrdup(text);
@@ -23,7 +23,7 @@ static bool is_key(const struct json *id) {
     return id && id->type == JSON_STRING && id->len == SHA256_HEX - 1 && strspn(id->str, "0123456789abcdef") == id->len;
 }
 
-static void add_refusal(struct batch_results *b, const char *key, const struct json *body, int64_t status) {
+static void add_refusal(struct batchfile_results *b, const char *key, const struct json *body, int64_t status) {
     char text[300], code[300];
     struct buf raw = BUF_INIT, line = BUF_INIT;
     json_put_value(&raw, body);
@@ -37,7 +37,7 @@ static void add_refusal(struct batch_results *b, const char *key, const struct j
     buf_release(&line);
 }
 
-static void take_result(struct batch_results *b, struct cache *c, const char *key, const struct json *root) {
+static void take_result(struct batchfile_results *b, struct cache *c, const char *key, const struct json *root) {
     const struct json *response = json_get(root, "response"), *error = json_get(root, "error");
     const struct json *body = response ? json_get(response, "body") : NULL, *status = response ? json_get(response, "status_code") : NULL;
     struct buf raw = BUF_INIT, answer = BUF_INIT, old = BUF_INIT;
@@ -61,7 +61,7 @@ static void take_result(struct batch_results *b, struct cache *c, const char *ke
     buf_release(&old);
 }
 
-int batch_read(struct batch_results *b, const char *path, struct cache *c, struct err *e) {
+int batchfile_read(struct batchfile_results *b, const char *path, struct cache *c, struct err *e) {
     struct in in;
     int64_t n;
     int rc = 0;
@@ -82,18 +82,18 @@ int batch_read(struct batch_results *b, const char *path, struct cache *c, struc
     return rc;
 }
 
-void batch_index(struct batch_results *b) {
+void batchfile_index(struct batchfile_results *b) {
     for (size_t i = 0; i < b->n; i++) strmap_put(&b->index, b->v[i].key, SHA256_HEX - 1, (int)i);
 }
 
-const char *batch_error(const struct batch_results *b, const char key[SHA256_HEX]) {
+const char *batchfile_error(const struct batchfile_results *b, const char key[SHA256_HEX]) {
     int i = strmap_get(&b->index, key, SHA256_HEX - 1);
     return i < 0 ? NULL : b->v[i].text;
 }
 
-void batch_release(struct batch_results *b) {
+void batchfile_release(struct batchfile_results *b) {
     for (size_t i = 0; i < b->n; i++) free(b->v[i].text);
     free(b->v);
     strmap_release(&b->index);
-    *b = (struct batch_results){0};
+    *b = (struct batchfile_results){0};
 }

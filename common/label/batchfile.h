@@ -2,16 +2,16 @@
      {"custom_id":KEY,"method":"POST","url":"/v1/chat/completions","body":{…}}
      {"custom_id":KEY,"response":{"status_code":200,"body":{…}},"error":null}
    custom_id is the answer's key in the cache, so results may come in any order, in several files, or in part. */
-#ifndef COADOR_LABEL_BATCH_H
-#define COADOR_LABEL_BATCH_H
+#ifndef COADOR_LABEL_BATCHFILE_H
+#define COADOR_LABEL_BATCHFILE_H
 #include "common/label/cache.h"
 #include "common/io/strmap.h"
 
-void batch_put(struct buf *out, const char key[SHA256_HEX], const char *body, size_t n);
+void batchfile_put(struct buf *out, const char key[SHA256_HEX], const char *body, size_t n);
 
-struct batch_results {
+struct batchfile_results {
     int64_t results, errors, repeated; /* lines with an answer, with an error, beyond the first of a custom_id */
-    struct batch_error {
+    struct batchfile_error {
         char key[SHA256_HEX];
         char *text;
     } *v; /* what failed, and why */
@@ -20,9 +20,9 @@ struct batch_results {
 };
 /* Puts the answers of a file into the cache and collects its errors; an answer beats an error of the same custom_id, the
    first of two answers stands. Lines that are no results: "file:line: …". */
-int batch_read(struct batch_results *b, const char *path, struct cache *c, struct err *e);
+int batchfile_read(struct batchfile_results *b, const char *path, struct cache *c, struct err *e);
 /* After the last file: errors by key. */
-void batch_index(struct batch_results *b);
-const char *batch_error(const struct batch_results *b, const char key[SHA256_HEX]); /* NULL: none */
-void batch_release(struct batch_results *b);
+void batchfile_index(struct batchfile_results *b);
+const char *batchfile_error(const struct batchfile_results *b, const char key[SHA256_HEX]); /* NULL: none */
+void batchfile_release(struct batchfile_results *b);
 #endif
