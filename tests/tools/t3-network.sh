@@ -17,14 +17,14 @@ quiet generate "$coador" generate --model "$M" --adapter a -n 4 -o g.jsonl "$R"
 quiet parse-json "$coador" parse-json --schema schema.json -o pj.jsonl g.jsonl
 jq -c '{id,truth:{p:"Neutro"},parsed:{p:"Neutro"}}' "$R" >e.jsonl
 quiet eval "$coador" eval --schema schema.json -o e.txt e.jsonl
-quiet quantize "$coador" quantize --dtype int8 -o q "$M"
+quiet quantize "$coador" quantize --to int8 -o q "$M"
 quiet tensors "$coador" tensors list "$M/model.safetensors"
 strace -f -qq -o trace -e trace=network "$coador" doctor >/dev/null 2>&1
 is "doctor: no network" "$(grep -cE '^[0-9]+ +[a-z0-9]+\(' trace)" 0
 serve seen
 rows 2 >r.jsonl
 ok "distill-label runs under strace" strace -f -qq -o trace -e trace=network "$coador" distill-label --schema schema.json --teacher openai:m --base-url "$URL" --reasoning-key raciocinio -o o.jsonl r.jsonl
-ok "and is seen to connect" grep -q 'connect(.*127.0.0.1' trace
+ok "and is seen to connect" grep -Eq '^[0-9]+ +connect\(.*127.0.0.1' trace
 if command -v ldd >/dev/null; then
     dir=$("$coador" --exec-path); linked=
     for t in "$dir"/*; do ldd "$t" 2>/dev/null | grep -q libcurl && linked="$linked $(basename "$t")"; done
