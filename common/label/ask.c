@@ -100,6 +100,8 @@ static int deliver(struct asker *a, struct ask *q, const char *raw, size_t n, bo
     int rc = text && text->type == JSON_STRING && finish ? 0 : err_set(e, RC_INPUT, "the cache holds an answer without text or finish");
     if (in) json_int(in, &n_in);
     if (out) json_int(out, &n_out);
+    if (!rc && a->o.budget > 0 && !a->teachers[q->teacher].is_local && (n_in < 0 || n_out < 0))
+        rc = err_set(e, RC_IO, "%s does not tell the tokens of its answers: --budget cannot be kept", a->teachers[q->teacher].spec);
     if (!rc) {
         count(a, q, n_in, n_out, cached);
         int fits = json_is_str(finish, "refusal") ? err_set(&why, RC_INPUT, "the teacher refuses: %.200s", text->str)

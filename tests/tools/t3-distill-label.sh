@@ -98,6 +98,7 @@ is "the others say why" "$(jq -r 'select(.error).error' m.jsonl | sort -u)" 'not
 ok "a larger one goes on" money --budget 5 -o m2.jsonl
 is "with what was missing" "$(jq -c '[.labelled,.asked,.cached]' m.json) $(wc -l <paid.log)" '[20,15,5] 20'
 ok "in the same order" sh -c 'jq -r .id m2.jsonl >a; jq -r .id rows20.jsonl >b; cmp a b'
+exits "a server that tells no tokens has no budget" 4 'does not tell the tokens' label --teacher openai:m --base-url "$B" --cache nc --price-in 1 --budget 1 one.jsonl
 t0=$(date +%s%N); label --teacher openai:m --base-url "$URL" --reasoning-key raciocinio --rpm 600 rows20.jsonl >o 2>err; t1=$(date +%s%N)
 ok "20 requests at 600 a minute take 1.8 s at least" test $(((t1 - t0) / 1000000)) -ge 1800
 t0=$(date +%s%N); label --teacher openai:m --base-url "$URL" --reasoning-key raciocinio --tpm 9000 --max-tokens 20 -c 2 rows20.jsonl >o 2>err; t1=$(date +%s%N)
