@@ -89,7 +89,7 @@ static void parse(struct job *j, int argc, char **argv) {
         {"key-env", 0, OPT_STR, &d->key_env, "NAME", "environment variable with the key (OPENAI_API_KEY)", 0, 0},
         {"key-file", 0, OPT_STR, &d->key_file, "FILE", "file with the key", 0, 0},
         {"ca", 0, OPT_STR, &j->ca, "FILE", "certificate authorities to trust instead of the system's", 0, 0},
-        {"response-format", 0, OPT_CHOICE, &j->format, "json_schema|json_object|none", "how servers are told the schema (json_schema)", 0, 0},
+        {"response-format", 0, OPT_CHOICE, &j->format, "json_schema|json_object|none", "how teachers are told the schema (json_schema)", 0, 0},
         {"set", 0, OPT_LIST, &j->sets, "NAME=JSON", "member of the requests; null leaves one out", 0, 0},
         {"cache", 0, OPT_STR, &j->cache, "FILE", "keep all answers there, and take them from there", 0, 0},
         {"concurrency", 'c', OPT_INT, &j->concurrency, "N", "requests at once (8)", 1, 4096},
@@ -127,7 +127,8 @@ static void parse(struct job *j, int argc, char **argv) {
 static void open_local(struct job *j, struct teacher *t) {
     struct err e = ERR_INIT;
     struct local_options o = {.device = j->device, .threads = (int)j->threads, .batch = (int)j->batch, .max_cached = j->max_cached,
-                              .max_new = (int)j->max_tokens, .temperature = j->temperature, .seed = (uint64_t)j->seed, .chat = j->chat};
+                              .max_new = (int)j->max_tokens, .temperature = j->temperature, .seed = (uint64_t)j->seed, .chat = j->chat,
+                              .schema = j->format == FORMAT_NONE ? NULL : j->task.asked};
     if (!(t->local = local_open(t->name, t->adapter, &o, &e)) || !(t->identity = local_identity(t->local, &e))) die_err(&e);
 }
 

@@ -211,8 +211,7 @@ static int start_local(struct asker *a, struct ask *q, struct err *e) {
     q->number = sha256_u64(q->key, sizeof q->key - 1); /* keys its random numbers: the same wherever the record stands */
     q->state = ASK_FLYING;
     enter(a, q);
-    local_submit(l, &q->ids, q->number);
-    return 1;
+    return local_submit(l, &q->ids, q->number, e) < 0 ? -1 : 1;
 }
 
 static int start(struct asker *a, struct ask *q, struct err *e) {

@@ -6,6 +6,8 @@
 #include "common/label/openai.h"
 #include "common/model/generate.h"
 #include "common/text/chat.h"
+#include "common/text/constraint.h"
+#include "common/text/mask.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +16,8 @@ struct local {
     struct model *m;
     struct lora *lora;
     struct chat *chat;
+    struct vocab *vocab;
+    struct constraint *constraint;
     struct generator *gen;
     char *adapter;
     int32_t eos[9];
@@ -22,6 +26,8 @@ struct local {
 void local_free(struct local *l) {
     if (!l) return;
     generator_free(l->gen);
+    constraint_free(l->constraint);
+    vocab_free(l->vocab);
     chat_free(l->chat);
     lora_free(l->lora);
     if (l->m) model_close(l->m);
@@ -53,17 +59,28 @@ static int open_parts(struct local *l, const char *model, const struct local_opt
     return check_template(l, e);
 }
 
+static int open_constraint(struct local *l, const struct local_options *o, struct err *e) {
+    if (!o->schema) return 0;
+    l->vocab = vocab_new(l->m->tok);
+    const struct grammar_options g = {GRAMMAR_BOUNDED, NULL, vocab_bytes(l->vocab)};
+    struct grammar *grammar = grammar_from_schema(o->schema, &g, e);
+    if (!grammar) return err_prefix(e, "the teacher's answers cannot be held to the schema (--response-format none leaves them free): ");
+    l->constraint = constraint_new(grammar, l->vocab, l->m->tok);
+    uint32_t least = constraint_shortest(l->constraint);
+    return least > (uint32_t)o->max_new ? err_set(e, RC_INPUT, "--max-tokens %d is too few: the shortest answer takes %u", o->max_new, least) : 0;
+}
+
 struct local *local_open(const char *model, const char *adapter, const struct local_options *o, struct err *e) {
     struct local *l = xcalloc(1, sizeof *l);
     l->adapter = adapter ? xstrdup(adapter) : NULL;
-    if (open_parts(l, model, o, e) < 0) {
+    if (open_parts(l, model, o, e) < 0 || open_constraint(l, o, e) < 0) {
         local_free(l);
         return NULL;
     }
     memcpy(l->eos, l->m->cfg.eos, sizeof l->m->cfg.eos);
     int64_t each = l->m->cfg.context < 2048 ? l->m->cfg.context : 2048;
     struct gen_options g = {.slots = o->batch, .max_cached = o->max_cached ? o->max_cached : o->batch * each, .max_new = o->max_new,
-                            .eos = l->eos, .n_eos = l->m->cfg.n_eos, .sampling = {o->temperature, 0, 1, 1, o->seed}};
+                            .eos = l->eos, .n_eos = l->m->cfg.n_eos, .constraint = l->constraint, .sampling = {o->temperature, 0, 1, 1, o->seed}};
     if (l->chat) l->eos[g.n_eos++] = chat_end(l->chat);
     l->gen = generator_new(l->m, (const struct lora *const *)&l->lora, l->lora ? 1 : 0, &g, e);
     if (l->gen) return l;
@@ -99,19 +116,20 @@ int local_encode(const struct local *l, const char *messages, size_t n, struct i
 
 bool local_ready(const struct local *l, size_t n_ids) { return generator_ready(l->gen, n_ids); }
 
-void local_submit(struct local *l, const struct ids *ids, uint64_t number) { generator_submit(l->gen, ids->v, ids->n, number); }
+int local_submit(struct local *l, const struct ids *ids, uint64_t number, struct err *e) { return generator_submit(l->gen, ids->v, ids->n, number, e); }
 
 int local_active(const struct local *l) { return generator_active(l->gen); }
 
 int local_step(struct local *l, struct err *e) { return generator_step(l->gen, e); }
 
 int local_take(struct local *l, uint64_t *number, struct buf *answer) {
+    static const char *const reasons[] = {"stop", "length", "schema"};
     struct gen_answer *a = generator_take(l->gen);
     if (!a) return 0;
     *number = a->number;
     buf_clear(answer);
     if (a->finish != FINISH_FAILED)
-        answer_put_saved(answer, a->text.p ? a->text.p : "", a->text.n, a->finish == FINISH_STOP ? "stop" : "length", (int64_t)a->n_prompt, (int64_t)a->ids.n);
+        answer_put_saved(answer, a->text.p ? a->text.p : "", a->text.n, reasons[a->finish], (int64_t)a->n_prompt, (int64_t)a->ids.n);
     gen_answer_free(a);
     return 1;
 }

@@ -4,6 +4,7 @@
 #define COADOR_LABEL_LOCAL_H
 #include "common/io/buf.h"
 #include "common/io/err.h"
+#include "common/text/schema.h"
 #include "common/text/tokenizer.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@ struct local_options {
     double temperature;
     uint64_t seed;
     bool chat;           /* questions go through the model's chat template */
+    const struct schema *schema; /* answers are held to it while they are written, or NULL; borrowed while it is opened */
 };
 struct local *local_open(const char *model, const char *adapter, const struct local_options *o, struct err *e); /* give: local_free */
 void local_free(struct local *l);
@@ -27,7 +29,7 @@ char *local_identity(const struct local *l, struct err *e);
    also when it can never fit. */
 int local_encode(const struct local *l, const char *messages, size_t n, struct ids *out, struct err *e);
 bool local_ready(const struct local *l, size_t n_ids);
-void local_submit(struct local *l, const struct ids *ids, uint64_t number);
+int local_submit(struct local *l, const struct ids *ids, uint64_t number, struct err *e);
 int local_active(const struct local *l);
 int local_step(struct local *l, struct err *e);
 /* 1: one has ended: its number and its answer as the cache keeps it (openai.h; empty if the model gave no finite logit). */

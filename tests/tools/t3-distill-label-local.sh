@@ -19,6 +19,9 @@ local --samples 3 --temperature 1 --batch 8 >s8.jsonl 2>err; local --samples 3 -
 ok "samples do not depend on their company" cmp s8.jsonl s3.jsonl
 head -5 rows.jsonl >head; mv rows.jsonl all; sed 1,2d head >rows.jsonl; local --samples 3 --temperature 1 >part.jsonl 2>err; mv all rows.jsonl
 ok "nor on where the record stands" sh -c 'sed -n 3,5p s8.jsonl | cmp - part.jsonl'
+is "held to the schema, an untaught model fits it too" "$(label --teacher "local:$M" --reasoning-key raciocinio --max-tokens 60 --threads 1 rows.jsonl 2>err | jq -r .parsed.p | grep -c '^[PN]')" 12
+is "but not when left free" "$(label --teacher "local:$M" --response-format none --max-tokens 20 --threads 1 rows.jsonl 2>err | jq -c .parsed | sort -u)" null
+exits "too few tokens for any answer" 3 'max-tokens 5 is too few' label --teacher "local:$M" --max-tokens 5 rows.jsonl
 serve mixed
 ok "an ensemble of both" local --teacher openai:m --base-url "$URL" --agree most --summary s.json -o mixed.jsonl
 is "two answers a record" "$(jq -c '[.asked,(.agreement[0].kappa[0].rows)]' s.json)" '[24,12]'
