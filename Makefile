@@ -62,9 +62,9 @@ demo: setup
 	@echo "base-answers.jsonl, the table in scores.txt, the loss curve and confusion matrices in pictures/*.svg."
 
 # ---- tests ----
-# SLOW: tests on the real model; left out by the sanitizer targets. SUITES=DIR: JSONTestSuite, csv-spectrum, … fetched by hand.
+# Tests with slow or parity in their name run the real model; the sanitizer targets leave them out. SUITES=DIR: JSONTestSuite, csv-spectrum, … fetched by hand.
 SH_TESTS   = $(sort $(wildcard tests/tools/t*.sh tests/pipelines/t*.sh))
-FAST_TESTS = $(foreach t,$(TESTS) $(SH_TESTS),$(if $(findstring -slow,$(subst _slow,-slow,$(t))),,$(t)))
+FAST_TESTS = $(foreach t,$(TESTS) $(SH_TESTS),$(if $(or $(findstring slow,$(notdir $(t))),$(findstring parity,$(notdir $(t)))),,$(t)))
 TEST_ENV   = SRC="$(CURDIR)" FETCHED="$(abspath $(FETCHED))" BUILD="$(abspath $(BUILD))" COADOR="$(abspath $(BUILD))/bin/coador" \
              SUITES="$(SUITES)" CMOCKA_MESSAGE_OUTPUT=TAP
 PROVE      = prove -j$(JOBS) $(PROVEFLAGS) --exec tests/exec.sh
