@@ -146,7 +146,7 @@ static int read_curves(struct curve *c, int n, const char *name, const char *fil
     c[n++] = (struct curve){name, loss.x, loss.y, (int)loss.n};
     if (eval.n) c[n++] = (struct curve){buf_detach(&label), eval.x, eval.y, (int)eval.n};
     buf_release(&label);
-    return n;
+    return n; /* names and points are the curves' now */
 }
 
 static void draw_curves(struct job *j) {
@@ -161,6 +161,11 @@ static void draw_curves(struct job *j) {
     svg_curves(&b, "Training loss", "step", "loss a token", c, n);
     write_svg(j, "loss.svg", &b);
     buf_release(&b);
+    for (int i = 0; i < n; i++) {
+        free((void *)c[i].name);
+        free((void *)c[i].x);
+        free((void *)c[i].y);
+    }
     free(c);
 }
 

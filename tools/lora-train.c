@@ -281,6 +281,12 @@ static void print_estimate(const struct settings *s, const struct opts *o) {
     io_close_stdout();
 }
 
+static void release(struct dev *d, struct settings *s, struct opts *o) {
+    d->close(d);
+    settings_release(s);
+    free(o->set.v);
+}
+
 int main(int argc, char **argv) {
     struct opts o;
     struct settings s;
@@ -296,7 +302,11 @@ int main(int argc, char **argv) {
     if (trains && !o.resume && !o.overwrite) refuse_earlier(dir);
     if (dev_open(&d, o.device, (int)o.threads, &why)) die(RC_DEVICE, "--device %s: %s", o.device, why);
     o.threads = dev_threads(d);
-    if (o.estimate) return print_estimate(&s, &o), RC_DONE;
+    if (o.estimate) {
+        print_estimate(&s, &o);
+        release(d, &s, &o);
+        return RC_DONE;
+    }
     struct model *m = model_open(o.model, d, o.show ? BASE_KEEP : (enum base_dtype)o.base, &e);
     if (!m) die_err(&e);
     struct chat *chat = o.chat ? chat_open(m->tok, &e) : NULL;
@@ -313,8 +323,6 @@ int main(int argc, char **argv) {
     rows_release(&eval);
     chat_free(chat);
     model_close(m);
-    d->close(d);
-    settings_release(&s);
-    free(o.set.v);
+    release(d, &s, &o);
     return RC_DONE;
 }
