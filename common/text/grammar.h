@@ -4,6 +4,7 @@
    From a schema: every document that is accepted is valid (fail-closed); of a valid value one way to write it is accepted,
    mostly the one of json_put_value: properties in the schema's order and before others, strings of enums, keys and strings
    under a pattern without needless escapes, whole numbers without point or exponent, bounded numbers without exponent.
+   One thing is left to the reader of the answer: two members that no schema names may have one name, which strict JSON refuses.
    Numbers have at most 100 digits on each side of the point and, free, an exponent below 200: none leaves a double's range. */
 #ifndef COADOR_GRAMMAR_H
 #define COADOR_GRAMMAR_H
