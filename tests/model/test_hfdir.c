@@ -4,7 +4,10 @@
 #include "common/io/json.h"
 #include "common/io/sha256.h"
 #include "common/model/hfdir.h"
+#include "common/model/llama.h"
 #include "common/model/weights.h"
+#include "tests/model/tiny.h"
+#include <math.h>
 
 #define TINY "tests/data/gguf/good-llama3.gguf"
 #define DIR_BASE "tests/data/adapters/base"
@@ -206,10 +209,112 @@ static void block_types_are_refused(void **state) {
     assert_err(&e, RC_INPUT, "q4_1");
 }
 
+/* ---- llama3 RoPE, through a directory in two shards ---- */
+/* The tensors that the golden file lists, their values by its formula (tests/oracle/hfdir.py). */
+static int list_tensors(const struct json *list, struct tensor *t) {
+    int n = 0;
+    for (const struct json *v = list->first; v; v = v->next, n++) {
+        const struct json *dims = v->first->next;
+        t[n] = (struct tensor){.name = v->first->str, .type = DT_F32, .dims = (int)dims->count, .bytes = 4};
+        int k = 0;
+        for (const struct json *d = dims->first; d; d = d->next) {
+            t[n].shape[k++] = (int64_t)d->number;
+            t[n].bytes *= (size_t)d->number;
+        }
+    }
+    return n;
+}
+
+static void push_random(struct hf_weights *h, const struct tensor *t, int n) {
+    struct err e = ERR_INIT;
+    for (int i = 0; i < n; i++) {
+        size_t count = t[i].bytes / 4;
+        float *x = xcalloc(count, sizeof *x);
+        for (size_t k = 0; k < count; k++) x[k] = (t[i].dims == 1 ? 1.0f : 0.0f) + 0.375f * tiny_rand((uint64_t)i, k);
+        if (hf_weights_push(h, x, t[i].bytes, &e) < 0) fail_msg("%s", e.msg);
+        free(x);
+    }
+    if (hf_weights_finish(h, &e) < 0) fail_msg("%s", e.msg);
+}
+
+static struct model *random_model(const struct json *root, const char *config, size_t n_config, struct dev *d) {
+    struct err e = ERR_INIT;
+    struct tensor t[40];
+    struct buf tok = slurp(DIR_BASE "/tokenizer.json");
+    char *dir = xstrdup(scratch("rope"));
+    if (io_mkdirs(dir, &e) < 0) fail_msg("%s", e.msg);
+    scratch_file("rope/config.json", config, n_config);
+    scratch_file("rope/tokenizer.json", tok.p, tok.n);
+    int n = list_tensors(json_get(root, "tensors"), t);
+    struct hf_weights *h = hf_weights_create(dir, t, n, 200000, &e);
+    if (!h) fail_msg("%s", e.msg);
+    assert_int_equal(hf_weights_files(h), 2);
+    push_random(h, t, n);
+    struct model *m = model_open(dir, d, BASE_KEEP, &e);
+    if (!m) fail_msg("%s", e.msg);
+    free(dir);
+    buf_release(&tok);
+    return m;
+}
+
+/* Largest difference at the first `rows` places of the golden file, in parts of a row's largest logit. */
+static double worst_row(const struct model *m, const struct json *root, int rows) {
+    int32_t sel[8], *ids, *pos, *seq;
+    struct err e = ERR_INIT;
+    int n = 0;
+    for (const struct json *v = json_get(root, "places")->first; v && n < rows; v = v->next) sel[n++] = (int32_t)v->number;
+    int R = sel[n - 1] + 1, every = (int)json_get(root, "every")->number;
+    ids = xcalloc((size_t)R, sizeof *ids), pos = xcalloc((size_t)R, sizeof *pos), seq = xcalloc((size_t)R, sizeof *seq);
+    for (int64_t i = 0; i < R; i++) ids[i] = (int32_t)((i * i * 31 + i * 17 + 5) % 260), pos[i] = (int32_t)i;
+    struct packed b = {.R = R, .S = 1, .M = n, .ids = ids, .pos = pos, .seq = seq, .cu = (const int32_t[]){0, R}, .sel = sel};
+    struct llama_pass *p = llama_pass_new(m, NULL, R, 1, false, 0, &e);
+    float *logits = xcalloc((size_t)n * 260, sizeof *logits);
+    if (!p || llama_logits(p, NULL, 0, &b, logits, &e) < 0) fail_msg("%s", e.msg);
+    double worst = 0;
+    const struct json *row = json_get(root, "logits")->first, *largest = json_get(root, "largest")->first;
+    for (int i = 0; i < n; i++, row = row->next, largest = largest->next) {
+        int k = 0;
+        for (const struct json *v = row->first; v; v = v->next, k += every) {
+            double d = fabs((double)logits[i * 260 + k] - v->number) / largest->number;
+            worst = isfinite(d) ? fmax(worst, d) : INFINITY;
+        }
+        assert_int_equal(k, 260);
+    }
+    llama_pass_free(p);
+    free(logits);
+    free(ids), free(pos), free(seq);
+    return worst;
+}
+
+static void llama3_rope_to_position_16000(void **state) {
+    struct err e = ERR_INIT;
+    struct json_doc *doc = json_read_file("tests/data/hfdir/rope.json", &e);
+    if (!doc) fail_msg("%s", e.msg);
+    const struct json *root = json_root(doc), *config = json_get(root, "config");
+    struct dev *d = tiny_dev("cpu");
+    struct model *m = random_model(root, config->raw, config->raw_len, d);
+    double worst = worst_row(m, root, 8);
+    print_message("off by %.2g of the largest logit\n", worst);
+    if (!(worst <= 1e-4)) fail_msg("off by %.3g of the largest logit, allowed 1e-4", worst);
+    model_close(m);
+    /* Another factor would be seen, already in the first 2,000 places. */
+    char *other = xmemdup0(config->raw, config->raw_len), *factor = strstr(other, "\"factor\":32.0");
+    assert_non_null(factor);
+    memcpy(factor, "\"factor\":16.0", 13);
+    m = random_model(root, other, config->raw_len, d);
+    worst = worst_row(m, root, 4);
+    if (!(worst > 1e-3)) fail_msg("a factor of 16 is off by %.3g only", worst);
+    model_close(m);
+    free(other);
+    d->close(d);
+    json_doc_free(doc);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gguf_round_trip), cmocka_unit_test(smollm2_tokenizer_is_the_one_that_was_checked), cmocka_unit_test(directory_is_copied),
         cmocka_unit_test(weights_come_in_any_pieces), cmocka_unit_test(shards_have_an_index), cmocka_unit_test(block_types_are_refused),
+        cmocka_unit_test(llama3_rope_to_position_16000),
     };
     return cmocka_run_group_tests_name("hfdir", tests, NULL, NULL);
 }
