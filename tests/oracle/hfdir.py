@@ -1,8 +1,9 @@
-"""What others make of directories that coador writes, asked of transformers 5.23.3 and tokenizers 0.23.3.
+"""What others make of directories that coador writes, asked of transformers 5.23.0 and tokenizers 0.23.3.
 
     python tests/oracle/hfdir.py tokenizer DIR tests/data/tokenizer   ids of all strings equal the goldens of SmolLM2's vocabulary, by
                                                                       tokenizers and by transformers; prints tokenizer.json's SHA-256
-    python tests/oracle/hfdir.py greedy DIR PROMPTS N                 JSONL of {"prompt"} to lines of N greedy ids (joined by commas)
+    python tests/oracle/hfdir.py greedy DIR PROMPTS N                 JSONL of {"prompt"} to lines of the number of greedy ids, at most N, and
+                                                                      their text as JSON
     python tests/oracle/hfdir.py rope tests/data/hfdir                rope.json: logits of a random two-layer Llama-3.2 shape with
                                                                       llama3 RoPE, at places up to 16,000; test_hfdir.c makes
                                                                       the same weights by the formula below
@@ -37,7 +38,8 @@ def greedy(folder, prompts, n):
     for line in open(prompts, encoding="utf-8"):
         ids = t(json.loads(line)["prompt"], add_special_tokens=False, return_tensors="pt")
         out = m.generate(**ids, max_new_tokens=int(n), do_sample=False, pad_token_id=0)
-        print(",".join(map(str, out[0, ids["input_ids"].shape[1]:].tolist())))
+        new = out[0, ids["input_ids"].shape[1]:]
+        print(json.dumps([len(new), t.decode(new, skip_special_tokens=True)], ensure_ascii=False, separators=(",", ":")))
 
 
 def uniform(key, n):
