@@ -10,7 +10,7 @@
 struct member {
     const char *name;
     size_t len;
-    bool required, possible;
+    bool required, forbidden, possible;
     uint32_t value; /* rule */
 };
 
@@ -92,8 +92,12 @@ static int collect(struct object *o) {
         if (n->min_members > o->least) o->least = n->min_members;
         if (n->max_members < o->most) o->most = n->max_members;
     }
-    for (size_t i = 0; i < o->n; i++)
+    for (size_t i = 0; i < m->n_not; i++) /* "not": {"required": ["name"]} */
+        for (const struct json *x = m->not[i]->required ? m->not[i]->required->first : NULL; x; x = x->next) need_member(o, x->str, x->len)->forbidden = true;
+    for (size_t i = 0; i < o->n; i++) {
         if (member_rule(m, &o->v[i]) < 0) return -1;
+        o->v[i].possible &= !o->v[i].forbidden;
+    }
     return 0;
 }
 

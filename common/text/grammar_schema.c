@@ -191,8 +191,7 @@ static int plain_body(struct builder *b, const struct items *s, term *out, struc
     const struct json *values = first_values(&m, &constant);
     int rc = 0;
     if (values || constant) rc = values_term(&m, values, constant, out);
-    else if (m.n_not) rc = cannot(m.not[0], e, "not cannot be kept here");
-    else rc = by_type(&m, out);
+    else if ((rc = opposite_types(&m)) == 0) rc = by_type(&m, out);
     free(m.plain);
     free(m.not);
     return rc;

@@ -65,6 +65,9 @@ term value_text(struct builder *b, const struct json *v); /* v as it is written 
 int values_term(struct merged *m, const struct json *values, const struct json *constant, term *out);
 int string_term(struct merged *m, term *out);
 int plain_number(struct merged *m, term *out);
+/* ---- grammar_not.c: the opposites in m->not, as far as they can be kept ---- */
+int opposite_types(struct merged *m);
+int opposite_strings(struct merged *m, term *t); /* narrows t, of strings written plainly */
 /* ---- grammar_object.c ---- */
 int object_term(struct merged *m, term *out);
 int array_term(struct merged *m, term *out);

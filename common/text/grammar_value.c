@@ -108,9 +108,9 @@ int string_term(struct merged *m, term *out) {
     }
     uint32_t to = hi >= MIN_UNKNOWN ? TERM_INF : (uint32_t)hi;
     if (!n || lo || to != TERM_INF) {
-        term chars = term_rep(x, n ? g->char_plain : g->char_free, (uint32_t)lo, to);
+        term chars = term_rep(x, n || m->n_not ? g->char_plain : g->char_free, (uint32_t)lo, to);
         all[n++] = term_cat(x, quote, term_cat(x, chars, quote));
     }
     *out = term_and(x, all, n);
-    return 0;
+    return opposite_strings(m, out);
 }

@@ -246,9 +246,50 @@ static void test_differential(void **unused) {
     print_message("# %ld prefixes of %d schemas, %d tokens each\n", cases, schemas, (int)n_tokens);
 }
 
+/* Documents that fit and such that do not; the validator agrees on each. */
+static void test_by_hand(void **unused) {
+    static const char *const cases[][3] = {
+        {"{\"not\":{\"type\":[\"object\",\"array\",\"string\"]}}", "null 1 -2.5e3", "{} [] \"a\""},
+        {"{\"type\":\"string\",\"not\":{\"enum\":[\"a\",\"ab\"]}}", "\"b\" \"\" \"abc\"", "\"a\" \"ab\" 1"},
+        {"{\"type\":[\"string\",\"null\"],\"not\":{\"const\":\"a\"}}", "null \"b\"", "\"a\""},
+        {"{\"not\":{\"pattern\":\"^a\"}}", "\"b\"", "\"a\" \"ab\" 1"},
+        {"{\"not\":{\"type\":\"string\",\"pattern\":\"^a\"}}", "\"b\" 1 []", "\"a\" \"ab\""},
+        {"{\"not\":{\"required\":[\"a\"]}}", "{} {\"b\":1}", "{\"a\":1} {\"b\":1,\"a\":1} 1"},
+        {"{\"not\":{\"type\":\"object\",\"required\":[\"a\"]},\"properties\":{\"a\":{\"type\":\"null\"}}}", "{} 1 {\"b\":1}", "{\"a\":null}"},
+        {"{\"if\":{\"required\":[\"a\"]},\"then\":{\"required\":[\"b\"]},\"properties\":{\"a\":{},\"b\":{}},\"type\":\"object\"}", "{} {\"b\":1} {\"a\":1,\"b\":1}", "{\"a\":1} 1"},
+        {"{\"enum\":[1,2,3],\"not\":{\"multipleOf\":2}}", "1 3", "2"},
+        {"{\"oneOf\":[{\"type\":\"integer\",\"maximum\":3},{\"type\":\"integer\",\"minimum\":4},{\"pattern\":\"^x\",\"type\":\"string\"}]}", "1 5 \"xy\"", "\"y\" null"},
+        {"{\"allOf\":[{\"properties\":{\"a\":{\"minimum\":2}}},{\"properties\":{\"a\":{\"maximum\":3,\"type\":\"integer\"}},\"required\":[\"a\"]}],\"type\":\"object\"}",
+         "{\"a\":2} {\"a\":3,\"b\":[]}", "{\"a\":1} {\"a\":4} {\"b\":null}"},
+        {"{\"type\":\"object\",\"patternProperties\":{\"^x\":{\"type\":\"integer\"}},\"propertyNames\":{\"maxLength\":2},\"additionalProperties\":{\"type\":\"boolean\"}}",
+         "{} {\"x1\":3,\"a\":true}", "{\"xyz\":1} {\"x\":true} {\"a\":1}"},
+        {"{\"type\":\"integer\",\"multipleOf\":7,\"minimum\":-7,\"maximum\":21}", "-7 0 7 14 21", "1 28 -14 8"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sample c = {.schema = BUF_INIT};
+        buf_adds(&c.schema, cases[i][0]);
+        open_sample(&c, GRAMMAR_COMPACT, false);
+        for (int k = 1; k < 3; k++) {
+            char *all = xstrdup(cases[i][k]), *rest = all, *one;
+            while ((one = strsep(&rest, " "))) {
+                if (!*one) continue;
+                uint32_t state = grammar_start(c.g);
+                for (const char *p = one; *p && state != GRAMMAR_DEAD; p++) state = grammar_byte(c.g, state, (unsigned char)*p);
+                struct json_doc *d = json_parse(one, strlen(one), NULL);
+                bool fits = state != GRAMMAR_DEAD && grammar_done(c.g, state), valid = schema_validate(c.s, json_root(d), NULL) == 0;
+                if (fits != (k == 1) || valid != (k == 1)) fail_msg("%s on %s: grammar %d, validator %d", cases[i][0], one, fits, valid);
+                json_doc_free(d);
+            }
+            free(all);
+        }
+        close_sample(&c);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_differential),
+        cmocka_unit_test(test_by_hand),
     };
     return cmocka_run_group_tests_name("grammar", tests, make_vocab, drop_vocab);
 }
