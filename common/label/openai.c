@@ -47,13 +47,11 @@ static void put_member(struct buf *b, const struct openai_params *p, const char 
 }
 
 static void format_value(struct buf *b, const struct openai_params *p) {
-    size_t n;
-    const char *schema = schema_text(p->task->asked, &n);
     if (p->format == FORMAT_JSON_SCHEMA)
         buf_adds(b, "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"labels\",\"strict\":true,\"schema\":");
     else
         buf_adds(b, "{\"type\":\"json_object\",\"schema\":");
-    buf_add(b, schema, n);
+    buf_adds(b, p->task->told);
     buf_adds(b, p->format == FORMAT_JSON_SCHEMA ? "}}" : "}");
 }
 

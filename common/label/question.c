@@ -20,18 +20,13 @@ static void add_strings(struct question *q, const struct json *object) {
 
 static int fill(struct question *q, const struct record *r, struct buf *text, struct err *e) {
     struct buf line = BUF_INIT;
-    size_t n;
     q->n = 0;
     record_put(r, &line);
     struct json_doc *d = json_parse(line.p, line.n, e);
     if (!d) BUG("a record is no JSON: %s", e ? e->msg : "");
-    if (!q->schema.n) {
-        const char *s = schema_text(q->task->asked, &n);
-        buf_add(&q->schema, s, n);
-    }
     add_strings(q, json_get(json_root(d), "row"));
     add_strings(q, json_root(d));
-    add_cell(q, "schema", 6, q->schema.p, q->schema.n);
+    add_cell(q, "schema", 6, q->task->told, strlen(q->task->told));
     struct columns c = {q->names, q->n, NULL, 0};
     int rc = template_bind(q->template, &c, e);
     if (!rc) template_render(q->template, q->cells, text);
@@ -70,7 +65,6 @@ void question_release(struct question *q) {
     template_free(q->template);
     free(q->names);
     free(q->cells);
-    buf_release(&q->schema);
     *q = (struct question){0};
 }
 

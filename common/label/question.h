@@ -11,7 +11,6 @@ struct question {
     const struct label_task *task;
     struct cell *names, *cells; /* of the record at hand */
     size_t n, cap;
-    struct buf schema;         /* the cell `schema` */
 };
 /* Appends the messages as JSON, [{"role","content"}…]. Names in a template are the cells of `row` first, then string fields of
    the record, then `schema`: what answers must fit. -1 and why: a name that this record lacks, no prompt. */

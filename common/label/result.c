@@ -40,8 +40,6 @@ int results_fit(void *arg, const char *text, size_t n, bool cut, struct buf *val
     if (repair_find(s->repair, text, n, s->rules.task->asked, s->rules.strict, &v, &rules, e) < 0)
         return cut ? err_prefix(e, "cut at --max-tokens: ") : -1;
     if (rules >> REPAIR_CUT_END & 1) return err_set(e, RC_INPUT, cut ? "cut at --max-tokens" : "the answer ends inside its JSON");
-    const struct json *reasoning = label_reasoning(s->rules.task, v);
-    if (s->rules.task->reasoning && !reasoning->len) return err_set(e, RC_INPUT, "%s is empty", s->rules.task->reasoning);
     buf_clear(value);
     json_put_value(value, v);
     return 0;

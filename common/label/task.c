@@ -1,6 +1,7 @@
 /* Labels and reasoning in one schema and one completion: see task.h. */
 #include "common/label/task.h"
 #include "common/io/io.h"
+#include <stdlib.h>
 #include <string.h>
 
 static void put_key(struct buf *b, const char *key, size_t n) {
@@ -29,7 +30,7 @@ static void put_with(struct buf *b, const struct json *v, bool last, const char 
 }
 
 /* The root of the schema again, with the key in properties and in required. */
-static void put_asked(const struct label_task *t, const struct json *root, struct buf *b) {
+static void put_asked(const struct label_task *t, const struct json *root, const char *string, struct buf *b) {
     static const struct json none = {.type = JSON_ARRAY};
     struct buf name = BUF_INIT;
     json_put_string(&name, t->reasoning, strlen(t->reasoning));
@@ -39,7 +40,7 @@ static void put_asked(const struct label_task *t, const struct json *root, struc
         if (!strcmp(m->key, "required")) continue;
         put_key(b, m->key, m->key_len);
         if (ours)
-            put_with(b, m, t->last, t->reasoning, "{\"type\":\"string\"}");
+            put_with(b, m, t->last, t->reasoning, string);
         else
             json_put_value(b, m);
     }
@@ -57,9 +58,11 @@ static int add_reasoning(struct label_task *t, const char *path, struct err *e) 
         return err_set(e, RC_INPUT, "%s: the root has no properties, expected an object of labels to put %s beside", path, t->reasoning);
     if (json_get(properties, t->reasoning))
         return err_set(e, RC_INPUT, "%s: the labels have a property %s, expected another --reasoning-key", path, t->reasoning);
-    put_asked(t, root, &b);
+    put_asked(t, root, "{\"type\":\"string\",\"minLength\":1}", &b);
     t->asked = schema_compile(b.p, b.n, path, e);
-    buf_release(&b);
+    buf_clear(&b);
+    put_asked(t, root, "{\"type\":\"string\"}", &b);
+    t->told = buf_detach(&b);
     return t->asked ? 0 : -1;
 }
 
@@ -70,6 +73,7 @@ int label_task_init(struct label_task *t, const char *schema_path, const char *r
     const char *text = schema_text(t->labels, &n);
     if (!(t->doc = json_parse_named(text, n, schema_path, e))) return -1;
     t->asked = t->labels;
+    if (!reasoning) t->told = xmemdup0(text, n);
     if (reasoning && add_reasoning(t, schema_path, e) < 0) return -1;
     if (schema_n_fields(t->labels)) return 0;
     return err_set(e, RC_INPUT, "%s: no property is an enum of strings, expected labels to vote on", schema_path);
@@ -78,6 +82,7 @@ int label_task_init(struct label_task *t, const char *schema_path, const char *r
 void label_task_release(struct label_task *t) {
     if (t->asked != t->labels) schema_free(t->asked);
     schema_free(t->labels);
+    free(t->told);
     json_doc_free(t->doc);
     *t = (struct label_task){0};
 }

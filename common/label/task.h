@@ -6,7 +6,8 @@
 
 struct label_task {
     struct schema *labels;     /* as given: what `parsed` fits, without reasoning */
-    struct schema *asked;      /* what answers must fit: the labels' with the reasoning key; the same without one */
+    struct schema *asked;      /* what answers must fit: the labels' with a reasoning that is not empty; the same without a key */
+    char *told;                /* its text for teachers: without minLength, which strict servers refuse */
     const char *reasoning;     /* the key, or NULL; borrowed */
     bool last;                 /* reasoning behind the labels */
     struct json_doc *doc;      /* the labels' schema, for the order of members */

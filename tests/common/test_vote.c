@@ -147,14 +147,17 @@ static void test_completion(void **state) {
         struct err e = ERR_INIT;
         struct buf b = BUF_INIT;
         if (label_task_init(&t, path, "why", last, &e)) fail_msg("%s", e.msg);
-        size_t n;
-        assert_string_equal(schema_text(t.asked, &n),
+        assert_string_equal(t.told,
                             last ? "{\"type\":\"object\",\"properties\":{\"b\":{\"enum\":[\"x\"]},\"a\":{\"enum\":[\"y\"]},\"why\":{\"type\":\"string\"}},\"additionalProperties\":false,\"required\":[\"b\",\"a\",\"why\"]}"
                                  : "{\"type\":\"object\",\"properties\":{\"why\":{\"type\":\"string\"},\"b\":{\"enum\":[\"x\"]},\"a\":{\"enum\":[\"y\"]}},\"additionalProperties\":false,\"required\":[\"why\",\"b\",\"a\"]}");
         static const char answer[] = "{\"a\":\"y\",\"why\":\"s\\u00f3 \\\"q\\\"\",\"b\":\"x\"}";
         struct json_doc *d = json_parse(answer, sizeof answer - 1, &e);
         if (!d) fail_msg("%s", e.msg);
         assert_int_equal(schema_validate(t.asked, json_root(d), &e), 0);
+        struct json_doc *empty = json_parse("{\"b\":\"x\",\"a\":\"y\",\"why\":\"\"}", 26, &e);
+        assert_non_null(empty);
+        assert_int_equal(schema_validate(t.asked, json_root(empty), &e), -1); /* no reasoning at all */
+        json_doc_free(empty);
         label_put(&t, json_root(d), label_reasoning(&t, json_root(d)), &b);
         assert_string_equal(b.p, last ? "{\"b\":\"x\",\"a\":\"y\",\"why\":\"só \\\"q\\\"\"}" : "{\"why\":\"só \\\"q\\\"\",\"b\":\"x\",\"a\":\"y\"}");
         buf_clear(&b);
