@@ -339,6 +339,20 @@ static void write_summary(struct job *j) {
     buf_release(&b);
 }
 
+/* Lines of the input, for the time that is left; 0 where they cannot be counted beforehand. */
+static int64_t count_records(const struct job *j) {
+    struct err e;
+    struct map m;
+    int64_t n = 0;
+    if (!strcmp(j->input, "-") || map_open(&m, j->input, &e) < 0) return 0;
+    for (const unsigned char *p = m.p, *end = m.p + m.n; p && p < end; n++) {
+        const unsigned char *nl = memchr(p, '\n', (size_t)(end - p));
+        p = nl ? nl + 1 : end;
+    }
+    map_close(&m);
+    return n;
+}
+
 static void release(struct job *j) {
     for (int i = 0; i < j->window; i++) buf_release(&j->ring[i].messages);
     free(j->ring);
@@ -361,7 +375,7 @@ int main(int argc, char **argv) {
     struct err e = ERR_INIT;
     parse(&j, argc, argv);
     open_all(&j);
-    progress_start(&j.progress, "labelling", "records", 0);
+    progress_start(&j.progress, "labelling", "records", count_records(&j));
     run(&j);
     progress_end(&j.progress);
     check(j.export ? out_commit(&j.exported, &e) : out_commit(&j.out, &e), &e);

@@ -48,6 +48,16 @@ is "failed records go on, one out for one in" "$(jq -c '[.id,.error,.parsed]' o 
 is "and to --rejects" "$(jq -c .id rej.jsonl | tr '\n' ' ')" '1 2 '
 exits "--max-rejects" 1 '' label --teacher openai:m --base-url "$B" --max-rejects 0 o
 
+n=$(wc -l <bodies); for i in 1 2 3 4 5 6; do echo "{\"id\":$i,\"prompt\":\"the same\"}"; done | label --teacher openai:m --base-url "$B" >o 2>err
+is "the same question is asked once" "$(($(wc -l <bodies) - n)) $(jq -r .parsed.p o | grep -c Neutro)" '1 6'
+serve slowly --latency 0.2
+if command -v script >/dev/null; then
+    TERM=xterm script -qec "'$coador' distill-label --schema schema.json --teacher openai:m --base-url $URL --reasoning-key raciocinio -c 1 -o o rows.jsonl" /dev/null </dev/null 2>&1 | tr '\r' '\n' >seen
+    ok "progress on a terminal: share, rate, time left, cost" grep -q 'labelling  40% 2/5 records .*/s  ETA .* cost 0' seen
+else
+    skip "progress on a terminal" "no script(1)"
+fi
+
 # refusals and wrong lines
 exits "a name that the record lacks" 3 "record 1: template.txt:1:8: .*f1" sh -c 'echo "{\"prompt\":\"x\"}" | "$0" distill-label --teacher openai:m --base-url "$1" --schema schema.json --prompt template.txt' "$coador" "$B"
 exits "no teacher" 2 'teacher is missing' label rows.jsonl

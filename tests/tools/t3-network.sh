@@ -19,6 +19,10 @@ jq -c '{id,truth:{p:"Neutro"},parsed:{p:"Neutro"}}' "$R" >e.jsonl
 quiet eval "$coador" eval --schema schema.json -o e.txt e.jsonl
 quiet quantize "$coador" quantize --to int8 -o q "$M"
 quiet tensors "$coador" tensors list "$M/model.safetensors"
+quiet lora-merge "$coador" lora-merge --model "$M" --adapter a --to f32 -o m
+mkdir p && printf 'stages:\n  one:\n    cmd: echo x >x\n    outs: [x]\n' >p/dvc.yaml
+quiet "pipeline's rules" "$coador" pipeline rules p
+quiet pipeline "$coador" pipeline stage p one
 strace -f -qq -o trace -e trace=network "$coador" doctor >/dev/null 2>&1
 is "doctor: no network" "$(grep -cE '^[0-9]+ +[a-z0-9]+\(' trace)" 0
 serve seen
