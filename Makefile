@@ -1,11 +1,13 @@
 # coador: make, make demo, make check, make install. Knobs in config.mk. Targets are listed by `make help`.
 include config.mk
 
-PKGS     = yaml-0.1 libzstd libpcre2-8 libcrypto libcurl
+PKGS     = yaml-0.1 libzstd libpcre2-8 libcrypto
+# libcurl stays shared: Debian has no static archives of the libraries behind it. --as-needed: only what uses it is linked with it.
+CURL     = $(shell pkg-config --libs libcurl)
 PKGCFG   = pkg-config $(if $(filter 1,$(STATIC)),--static)
 CPPFLAGS_ALL = -I. -D_GNU_SOURCE -DCOADOR_VERSION='"$(VERSION)"' -DCOADOR_LIBEXEC='"$(libexecdir)/coador"' -DCOADOR_DATA='"$(datadir)"' $(CPPFLAGS)
 CFLAGS_ALL   = -std=c11 $(O) -g $(WARN) $(ARCH) -fopenmp $(SANITIZE) $(CFLAGS)
-LDLIBS_ALL   = -Wl,--as-needed $(shell $(PKGCFG) --libs $(PKGS)) -lm -ldl -lpthread $(LDLIBS)
+LDLIBS_ALL   = -Wl,--as-needed $(shell $(PKGCFG) --libs $(PKGS)) $(CURL) -lm -ldl -lpthread $(LDLIBS)
 LDFLAGS_ALL  = -fopenmp $(SANITIZE) $(LDFLAGS) $(if $(filter 1,$(STATIC)),-static-libgcc)
 
 LIB_SRC  = $(sort $(wildcard common/*/*.c kernels/*.c kernels/cpu/*.c))
