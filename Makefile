@@ -17,7 +17,14 @@ LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/%.o)
 TOOLS    = $(filter-out $(BUILD)/libexec/coador/coador,$(TOOL_SRC:tools/%.c=$(BUILD)/libexec/coador/%))
 TESTS    = $(TEST_SRC:%.c=$(BUILD)/%)
 
-all: $(BUILD)/bin/coador $(TOOLS)
+# The CUDA part: CUDA=1 with the toolkit (nvcc, cuBLAS) of 12.8 or later.
+CUDA_HOME ?= /usr/local/cuda
+CUDA_ARCH ?= $(foreach a,80 89 90a,-gencode arch=compute_$(a),code=sm_$(a)) -gencode arch=compute_90,code=compute_90
+NVCC       = $(CUDA_HOME)/bin/nvcc
+CUDA_SRC   = $(sort $(wildcard kernels/cuda/*.cu))
+CUDA_LIB   = $(if $(filter 1,$(CUDA)),$(BUILD)/libexec/coador/libcoador-cuda.so)
+
+all: $(BUILD)/bin/coador $(TOOLS) $(CUDA_LIB)
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -30,6 +37,7 @@ help:
 ## make install    programs and pages under prefix=/usr/local (DESTDIR obeyed)
 ## make check-asan | check-ubsan | check-tsan   the tests under sanitizers; make fuzz: every fuzz target for FUZZ_SECONDS
 ## make bench      our figures beside the peers'
+## make CUDA=1     also libcoador-cuda.so, for NVIDIA cards from Ampere on; on such a machine: tests/bench/cuda.sh
 tests: $(TESTS)
 
 $(BUILD)/%.o: %.c
@@ -46,6 +54,13 @@ $(BUILD)/libexec/coador/%: $(BUILD)/tools/%.o $(BUILD)/libcoador.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libcoador.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL) -lcmocka
+
+$(BUILD)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) -std=c++20 -O3 -I. $(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+$(BUILD)/libexec/coador/libcoador-cuda.so: $(CUDA_SRC:%=$(BUILD)/%.o)
+	@mkdir -p $(@D)
+	$(NVCC) -shared -o $@ $^ -lcublasLt -Xlinker -rpath,$(CUDA_HOME)/lib64
 
 # ---- setting up ----
 deps:
@@ -67,7 +82,8 @@ demo: setup
 # Tests with slow or parity in their name run the real model; the sanitizer targets leave them out. SUITES=DIR: JSONTestSuite, csv-spectrum, … fetched by hand.
 SH_TESTS   = $(sort $(wildcard tests/tools/t*.sh tests/pipelines/t*.sh))
 FAST_TESTS = $(foreach t,$(TESTS) $(SH_TESTS),$(if $(or $(findstring slow,$(notdir $(t))),$(findstring parity,$(notdir $(t)))),,$(t)))
-TEST_ENV   = SRC="$(CURDIR)" FETCHED="$(abspath $(FETCHED))" BUILD="$(abspath $(BUILD))" COADOR="$(abspath $(BUILD))/bin/coador" \
+COADOR_DEVICE ?= cpu
+TEST_ENV   = COADOR_DEVICE="$(COADOR_DEVICE)" SRC="$(CURDIR)" FETCHED="$(abspath $(FETCHED))" BUILD="$(abspath $(BUILD))" COADOR="$(abspath $(BUILD))/bin/coador" \
              SUITES="$(SUITES)" CMOCKA_MESSAGE_OUTPUT=TAP
 PROVE      = prove -j$(JOBS) $(PROVEFLAGS) --exec tests/exec.sh
 JOBS      ?= 2
@@ -104,7 +120,7 @@ bench: setup
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir)/coador $(DESTDIR)$(datadir)
 	install -m 755 $(BUILD)/bin/coador $(DESTDIR)$(bindir)/coador
-	install -m 755 $(TOOLS) $(DESTDIR)$(libexecdir)/coador
+	install -m 755 $(TOOLS) $(CUDA_LIB) $(DESTDIR)$(libexecdir)/coador
 	for s in 1 5 7; do install -d $(DESTDIR)$(mandir)/man$$s; install -m 644 man/*.$$s $(DESTDIR)$(mandir)/man$$s; done
 uninstall:
 	rm -rf $(DESTDIR)$(bindir)/coador $(DESTDIR)$(libexecdir)/coador $(DESTDIR)$(datadir)

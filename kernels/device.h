@@ -35,6 +35,7 @@ struct kgraph; /* captured work */
 struct dev {
     const char *name;   /* "cpu", "ref", "cuda:0" */
     enum dtype act;     /* activation type */
+    int threads;        /* of the host, that ops run on: 1 where they run elsewhere */
     struct kctx *ctx;
 
     /* ---- memory: give with alloc, take back with free; bytes ---- */
@@ -88,8 +89,10 @@ struct dev {
     adamw_fn *adamw;
 };
 
-/* Opens a device by name: "cpu" (CPUID picks AVX2/FMA or plain C), "ref" (every op its _ref, double sums),
-   "poison" (cpu, but host access to its memory faults: for tests). threads 0: all cores (OMP_NUM_THREADS obeyed).
+/* Opens a device by name: "cpu" (CPUID picks AVX2/FMA or plain C), "cuda" or "cuda:N" (libcoador-cuda.so, opened here: the
+   file that the environment's COADOR_CUDA names, or the one beside the program), "auto" (what COADOR_DEVICE names, else the
+   first card that can be used, else the CPU), "ref" (every op its _ref, double sums), "poison" (cpu, but host access to its
+   memory faults: for tests). threads 0: all cores (OMP_NUM_THREADS obeyed).
    K_DEVICE with *why (static text) where it cannot be had. give: d->close(d). */
 enum kerr dev_open(struct dev **d, const char *name, int threads, const char **why);
 int dev_threads(const struct dev *d);

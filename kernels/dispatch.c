@@ -1,7 +1,13 @@
 /* Opens a device by name and fills its table. */
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda/open.h"
+#include <dlfcn.h>
+#include <limits.h>
 #include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #if CPU_X86
 #include <cpuid.h>
 #endif
@@ -18,7 +24,7 @@ bool cpu_has_avx2(void) { return false; }
 #endif
 
 const char *dev_cpu_features(void) { return cpu_has_avx2() ? "avx2 fma f16c" : "plain C"; }
-int dev_threads(const struct dev *d) { return d->ctx->threads; }
+int dev_threads(const struct dev *d) { return d->threads; }
 
 #define EACH_OP(X) \
     X(linear) X(linear_dx) X(embed) X(lora_down) X(lora_up) X(lora_up_bwd) X(lora_down_bwd) X(dropout) X(rmsnorm) X(rmsnorm_bwd) \
@@ -27,14 +33,58 @@ int dev_threads(const struct dev *d) { return d->ctx->threads; }
 #define SET_REF(op) d->op = op##_ref;
 #define SET_CPU(op) d->op = op##_cpu;
 
+/* N of "cuda:N", 0 of "cuda"; -1 where the name is another. */
+static int card_of(const char *name) {
+    if (strncmp(name, "cuda", 4)) return -1;
+    if (!name[4]) return 0;
+    const char *digits = name + 5;
+    size_t n = strspn(digits, "0123456789");
+    return name[4] == ':' && n && n < 5 && !digits[n] ? atoi(digits) : -1;
+}
+
+/* The library stays open: code of a device may run until the program ends. */
+static enum kerr open_card(struct dev **d, int index, const char **why) {
+    static char text[PATH_MAX + 300];
+    char path[PATH_MAX + 32] = "";
+    const char *given = getenv("COADOR_CUDA");
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    char *slash = n > 0 ? strrchr(path, '/') : NULL;
+    if (slash) strcpy(slash + 1, "libcoador-cuda.so");
+    if (given && *given) snprintf(path, sizeof path, "%s", given);
+    *why = text;
+    if (access(path, R_OK) < 0) {
+        snprintf(text, sizeof text, "this build has no CUDA part (%s is not there)", given && *given ? path : "libcoador-cuda.so beside the programs");
+        return K_DEVICE;
+    }
+    void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    cuda_open_fn *open = NULL;
+    if (lib) *(void **)&open = dlsym(lib, CUDA_OPEN);
+    if (!open) {
+        snprintf(text, sizeof text, "%s", dlerror());
+        return K_DEVICE;
+    }
+    enum kerr rc = open(d, index, why);
+    if (rc == K_OK) (*d)->threads = 1;
+    return rc;
+}
+
+static enum kerr open_auto(struct dev **d, int threads, const char **why) {
+    const char *given = getenv("COADOR_DEVICE");
+    if (given && *given && strcmp(given, "auto")) return dev_open(d, given, threads, why);
+    if (open_card(d, 0, why) == K_OK) return K_OK;
+    return dev_open(d, "cpu", threads, why);
+}
+
 enum kerr dev_open(struct dev **out, const char *name, int threads, const char **why) {
     static const char *const names[] = {"cpu", "ref", "poison"};
     int kind = 0;
     *out = NULL;
     *why = "";
+    if (!strcmp(name, "auto")) return open_auto(out, threads, why);
+    if (card_of(name) >= 0) return open_card(out, card_of(name), why);
     while (kind < 3 && strcmp(name, names[kind])) kind++;
     if (kind == 3) {
-        *why = "no such device: the devices are cpu and ref";
+        *why = "no such device: the devices are auto, cpu, cuda and cuda:N";
         return K_DEVICE;
     }
     if (threads <= 0) threads = omp_get_max_threads();
@@ -51,6 +101,7 @@ enum kerr dev_open(struct dev **out, const char *name, int threads, const char *
         d->ctx->poison = true;
         poison_set_ops(d);
     }
+    d->threads = threads;
     *out = d;
     return K_OK;
 }

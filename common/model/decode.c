@@ -58,10 +58,6 @@ static size_t lay_out(struct decoder *d, const struct model_config *c, enum dtyp
 struct decoder *decoder_new(const struct model *m, const struct lora *const *a, int n_adapters, int slots, int64_t max_tokens, int max_rows, struct err *e) {
     if (slots < 1 || max_tokens < 1 || max_rows < 1) BUG("decoder of %d slots, %lld tokens, %d rows", slots, (long long)max_tokens, max_rows);
     struct dev *dev = m->d;
-    if (dev->act != DT_F32) {
-        err_set(e, RC_DEVICE, "decoding on %s, which does not compute in f32", dev->name);
-        return NULL;
-    }
     struct decoder *d = xcalloc(1, sizeof *d);
     if (kvcache_init(&d->kv, slots, max_tokens, e) < 0) {
         free(d);
@@ -160,9 +156,8 @@ static int head(struct decoder *d, int M, float *logits, struct err *e) {
     dev->rmsnorm(dev->ctx, d->xn, NULL, d->xg, d->m->norm, c->norm_eps, M, c->C);
     for (int at = 0; at < M; at += d->chunk) {
         int n = M - at < d->chunk ? M - at : d->chunk;
-        size_t bytes = (size_t)n * (size_t)c->V * sizeof *logits;
-        dev->linear(dev->ctx, 0, d->logits, (float *)d->xn + (size_t)at * (size_t)c->C, &d->m->head, n);
-        if (dev_err(dev, dev->download(dev->ctx, logits + (size_t)at * (size_t)c->V, d->logits, bytes), e, "logits", bytes) < 0) return -1;
+        dev->linear(dev->ctx, 0, d->logits, (char *)d->xn + dtype_bytes(dev->act, (int64_t)at * c->C), &d->m->head, n);
+        if (download_acts(dev, logits + (size_t)at * (size_t)c->V, d->logits, (int64_t)n * c->V, e) < 0) return -1;
     }
     return 0;
 }

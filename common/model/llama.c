@@ -138,7 +138,6 @@ int llama_score(struct llama_pass *p, const struct lora *const *a, int n_adapter
 }
 
 int llama_logits(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *logits, struct err *e) {
-    if (p->m->d->act != DT_F32) return err_set(e, RC_DEVICE, "logits on %s, which does not compute in f32", p->m->d->name);
     check_adapters(p, a, n_adapters);
     if (check_batch(p, b, e) < 0) return -1;
     if (b->M == 0) return 0;
@@ -150,7 +149,7 @@ int llama_logits(struct llama_pass *p, const struct lora *const *a, int n_adapte
     for (int at = 0; at < b->M; at += p->chunk) {
         int n = b->M - at < p->chunk ? b->M - at : p->chunk;
         head(p, at, n);
-        if (download(p, logits + (size_t)at * V, p->logits, (size_t)n * V, e) < 0) return -1;
+        if (download_acts(p->m->d, logits + (size_t)at * V, p->logits, (int64_t)n * (int64_t)V, e) < 0) return -1;
     }
-    return 0;
+    return dev_err(p->m->d, p->m->d->sync(p->m->d->ctx), e, "the pass", 0);
 }

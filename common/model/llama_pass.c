@@ -74,8 +74,19 @@ static size_t lay_out(struct llama_pass *p, const struct model_config *c, enum d
     return l.at > layers.at ? l.at : layers.at;
 }
 
-/* Rows of logits at a time: enough that decoding the head's packed weight is small beside the product. */
+/* Rows of logits at a time: enough that decoding the head's packed weight is small beside the product; a card needs more of
+   them to be busy (512 MB of a vocabulary of 128,256). */
 #define DEFAULT_CHUNK 128
+#define CARD_CHUNK 2048
+
+int download_acts(struct dev *d, float *to, const void *from, int64_t n, struct err *e) {
+    size_t bytes = dtype_bytes(d->act, n);
+    uint16_t *half = d->act == DT_F32 ? NULL : xmalloc(bytes);
+    int rc = dev_err(d, d->download(d->ctx, half ? (void *)half : to, from, bytes), e, "activations", bytes);
+    for (int64_t i = 0; half && !rc && i < n; i++) to[i] = d->act == DT_BF16 ? bf16_to_f32(half[i]) : f16_to_f32(half[i]);
+    free(half);
+    return rc;
+}
 
 static void describe(struct llama_pass *p, const struct lora_config *lora, int R, int S, bool train, int chunk) {
     *p = (struct llama_pass){.R = R, .S = S, .train = train};
@@ -93,7 +104,7 @@ size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *
 struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, bool train, int chunk, struct err *e) {
     if (R < 1 || S < 1 || (train && !lora)) BUG("pass of %d rows, %d sequences", R, S);
     struct llama_pass *p = xmalloc(sizeof *p);
-    describe(p, lora, R, S, train, chunk);
+    describe(p, lora, R, S, train, chunk > 0 || m->d->act == DT_F32 ? chunk : CARD_CHUNK);
     size_t bytes = lay_out(p, &m->cfg, m->d->act, NULL);
     void *arena = NULL;
     if (dev_err(m->d, m->d->alloc(m->d->ctx, &arena, bytes), e, "activations", bytes) < 0) {

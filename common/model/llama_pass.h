@@ -79,6 +79,8 @@ struct llama_pass {
     int32_t *ids, *pos, *seq, *cu, *sel, *target;
     float *scale;
 };
+/* n activations from the device as host f32. */
+int download_acts(struct dev *d, float *to, const void *from, int64_t n, struct err *e);
 /* Through all layers from the last: p->dx holds the gradient of x_out. */
 void llama_backward(struct llama_pass *p, const struct run *r, const int32_t *cu, int S, float *grad);
 #endif

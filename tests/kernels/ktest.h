@@ -10,9 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "tests/kernels/card.h"
 
 #define UNUSED __attribute__((unused))
 #define EPS32 0x1p-24 /* half a unit in the last place of f32: the error of one rounding */
+
+/* ---- devices ---- */
+/* PLAIN: two threads, the path for machines without AVX2. CARD: only where the environment's COADOR_DEVICE is cuda; it computes
+   in bf16, so all values are such then. */
+enum { REF, CPU1, CPU2, CPU3, PLAIN, CARD, NDEV };
+static struct dev *devs[NDEV];
+static int n_devs = CARD;
 
 /* ---- buffers: guard bytes on both sides, and only 4-byte aligned, as a row within a tensor may be ---- */
 #define GUARD 68
@@ -52,7 +60,7 @@ UNUSED static float normal(void) { return (uniform() + uniform() + uniform() + u
 
 UNUSED static float *values(int64_t n) {
     float *p = buf((size_t)n * sizeof *p);
-    for (int64_t i = 0; i < n; i++) p[i] = normal();
+    for (int64_t i = 0; i < n; i++) p[i] = n_devs == NDEV ? bf16_to_f32(f32_to_bf16(normal())) : normal();
     return p;
 }
 
@@ -62,20 +70,26 @@ UNUSED static float *copy_of(const float *x, int64_t n) {
     return p;
 }
 
-/* ---- devices ---- */
-enum { REF, CPU1, CPU2, CPU3, PLAIN, NDEV }; /* PLAIN: two threads, the path for machines without AVX2 */
-static struct dev *devs[NDEV];
 
 UNUSED static int open_devs(void **state) {
     const char *why;
-    for (int i = 0; i < NDEV; i++)
+    const char *asked = getenv("COADOR_DEVICE");
+    for (int i = 0; i < CARD; i++)
         if (dev_open(&devs[i], i == REF ? "ref" : "cpu", i == PLAIN ? 2 : i ? i : 1, &why) != K_OK) return -1;
     devs[PLAIN]->ctx->avx2 = false;
-    return 0;
+    if (!asked || strncmp(asked, "cuda", 4)) {
+        print_message("# not on a card: COADOR_DEVICE=cuda asks for it\n");
+        return 0;
+    }
+    n_devs = NDEV;
+    if (card_open(&devs[CARD], asked, &why) == K_OK) return 0;
+    print_message("# %s: %s\n", asked, why);
+    return -1;
 }
 
 UNUSED static int close_devs(void **state) {
-    for (int i = 0; i < NDEV; i++) devs[i]->close(devs[i]);
+    for (int i = 0; i < n_devs; i++)
+        if (devs[i]) devs[i]->close(devs[i]);
     return 0;
 }
 
@@ -94,20 +108,30 @@ UNUSED static double distance(const float *got, const float *want, int64_t n) {
     return diff == 0 ? 0 : norm > 0 ? sqrt(diff / norm) : INFINITY;
 }
 
-/* out[i]: what devs[i] made of the same input. Each is within `bound` of the reference, and threads change no bit. */
-UNUSED static void check_outputs(float *const out[NDEV], int64_t n, double bound, const char *what) {
-    for (int i = CPU1; i < NDEV; i++) {
-        double d = distance(out[i], out[REF], n);
-        if (!(d <= bound)) fail_msg("%s: device %d is off by %.3g, allowed %.3g", what, i, d, bound);
+/* A card's activations are bf16: a result's rounding is 2^-9 of it at most, twice that where it was rounded before. */
+#define BF16_BOUND 0x1p-8
+/* Its f32 results: tensor cores cut sums off where a CPU rounds them. */
+static double card_f32(double bound) { return bound == 0 ? 0 : 8 * bound + 0x1p-20; }
+
+static void check_with(float *const out[NDEV], int64_t n, double bound, double card, const char *what) {
+    for (int i = CPU1; i < n_devs; i++) {
+        double d = distance(out[i], out[REF], n), allowed = i == CARD ? card : bound;
+        if (!(d <= allowed)) fail_msg("%s: device %d is off by %.3g, allowed %.3g", what, i, d, allowed);
     }
     if (memcmp(out[CPU1], out[CPU2], (size_t)n * sizeof(float)) || memcmp(out[CPU1], out[CPU3], (size_t)n * sizeof(float))) fail_msg("%s: bytes depend on the number of threads", what);
-    for (int i = 0; i < NDEV; i++)
+    for (int i = 0; i < n_devs; i++)
         if (devs[i]->sync(devs[i]->ctx) != K_OK) fail_msg("%s: device %d: %s", what, i, devs[i]->error_text(devs[i]->ctx));
 }
 
+/* out[i]: what devs[i] made of the same input. Each is within `bound` of the reference, and threads change no bit. */
+UNUSED static void check_outputs(float *const out[NDEV], int64_t n, double bound, const char *what) { check_with(out, n, bound, card_f32(bound), what); }
+/* The same for activations, with what a card may be off by. */
+UNUSED static void check_act_within(float *const out[NDEV], int64_t n, double bound, double card, const char *what) { check_with(out, n, bound, card > bound ? card : bound, what); }
+UNUSED static void check_act(float *const out[NDEV], int64_t n, double bound, const char *what) { check_act_within(out, n, bound, BF16_BOUND, what); }
+
 /* One output a device, each starting as `from` (NULL: unset memory, which reads as a NaN-like pattern) */
 UNUSED static void outputs(float *out[NDEV], const float *from, int64_t n) {
-    for (int i = 0; i < NDEV; i++) {
+    for (int i = 0; i < n_devs; i++) {
         out[i] = from ? copy_of(from, n) : buf((size_t)n * sizeof(float));
         if (!from) memset(out[i], 0xff, (size_t)n * sizeof(float)); /* NaN: an op that reads what it should set shows */
     }

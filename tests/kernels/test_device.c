@@ -15,8 +15,24 @@ static struct dev *open_dev(const char *name) {
 static void test_open(void **state) {
     struct dev *d;
     const char *why = NULL;
-    assert_int_equal(dev_open(&d, "cuda:9", 1, &why), K_DEVICE);
-    assert_true(d == NULL && strstr(why, "no such device"));
+    static const char *const none[] = {"tpu", "cuda:", "cuda:x", "cuda:1x", "cudart", "cuda:99999"};
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(dev_open(&d, none[i], 1, &why), K_DEVICE);
+        assert_true(d == NULL && strstr(why, "no such device"));
+    }
+    assert_int_equal(dev_open(&d, "cuda:9999", 1, &why), K_DEVICE); /* no CUDA part, no driver, or fewer cards */
+    assert_true(d == NULL && strlen(why) > 10);
+    setenv("COADOR_CUDA", "/nowhere/libcoador-cuda.so", 1);
+    assert_int_equal(dev_open(&d, "cuda", 1, &why), K_DEVICE);
+    assert_true(d == NULL && strstr(why, "no CUDA part") && strstr(why, "/nowhere/"));
+    unsetenv("COADOR_DEVICE");
+    assert_int_equal(dev_open(&d, "auto", 3, &why), K_OK);
+    assert_string_equal(d->name, "cpu");
+    d->close(d);
+    setenv("COADOR_DEVICE", "ref", 1);
+    assert_int_equal(dev_open(&d, "auto", 1, &why), K_OK);
+    assert_string_equal(d->name, "ref");
+    d->close(d);
     d = open_dev("cpu");
     assert_string_equal(d->name, "cpu");
     assert_int_equal(dev_threads(d), 2);

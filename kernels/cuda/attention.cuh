@@ -1,0 +1,112 @@
+/* Tiles in shared memory and the tensor cores' 16×8×16 product (mma.sync), for attention.cu and attention_bwd.cu.
+   A tile is ROWS × D bf16; 16-byte chunk c of row r lies at chunk c ^ (r & 7), so that eight rows of one chunk lie in
+   different banks. Fragments (PTX ISA, mma.m16n8k16): lane l holds rows l/4 and l/4 + 8, columns 2·(l%4) and the next. */
+#ifndef COADOR_CUDA_ATTENTION_CUH
+#define COADOR_CUDA_ATTENTION_CUH
+#include "kernels/cuda/cuda.cuh"
+#include <math.h>
+
+enum { TILE = 64, WARPS = 4, THREADS = 32 * WARPS }; /* rows a block: 16 a warp */
+#define LOG2E 1.4426950408889634f
+
+struct packed_heads {
+    const int32_t *cu;
+    int first; /* sequence of blockIdx.z 0 */
+    int H, G;
+    float scale;
+};
+
+template <int D> __device__ inline uint32_t chunk_at(uint32_t tile, int r, int c) { return tile + (uint32_t)(r * D * 2 + ((c ^ (r & 7)) << 4)); }
+
+/* Starts loading rows 0..valid-1 (of ROWS; the others become 0), `pitch` values apart. */
+template <int D, int ROWS> __device__ inline void load_tile(uint32_t tile, const bf16 *p, int64_t pitch, int valid) {
+    for (int i = threadIdx.x; i < ROWS * D / 8; i += THREADS) {
+        int r = i / (D / 8), c = i % (D / 8);
+        const bf16 *from = r < valid ? p + r * pitch + c * 8 : p;
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(chunk_at<D>(tile, r, c)), "l"(from), "r"(r < valid ? 16 : 0));
+    }
+}
+__device__ inline void loads_issued() { asm volatile("cp.async.commit_group;\n"); }
+template <int N> __device__ inline void loads_wait() { asm volatile("cp.async.wait_group %0;\n" ::"n"(N)); } /* all but the last N groups */
+
+/* Rows r..r+15, columns 16·s..+15 of a tile as the left factor. */
+template <int D> __device__ inline void load_a(uint32_t a[4], uint32_t tile, int r, int s) {
+    int l = threadIdx.x % 32;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n" : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3]) : "r"(chunk_at<D>(tile, r + l % 16, 2 * s + l / 16)));
+}
+/* The right factor whose columns are rows r..r+15 of a tile, summed over the tile's columns 16·s..+15: b[0..1] for the first
+   eight columns, b[2..3] for the others. */
+template <int D> __device__ inline void load_b_rows(uint32_t b[4], uint32_t tile, int r, int s) {
+    int l = threadIdx.x % 32;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n" : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(chunk_at<D>(tile, r + l % 8 + l / 16 * 8, 2 * s + l / 8 % 2)));
+}
+/* The right factor whose columns are columns 8·c..+15 of a tile, summed over the tile's rows r..r+15. */
+template <int D> __device__ inline void load_b_cols(uint32_t b[4], uint32_t tile, int r, int c) {
+    int l = threadIdx.x % 32;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n" : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(chunk_at<D>(tile, r + l % 16, c + l / 16)));
+}
+__device__ inline void mma(float c[4], const uint32_t a[4], const uint32_t b[2]) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+__device__ inline uint32_t pack(float lo, float hi) {
+    __nv_bfloat162 x = __floats2bfloat162_rn(lo, hi);
+    return *(uint32_t *)&x;
+}
+/* Columns 16·s..+15 of a product's result as the left factor of the next. */
+template <int N> __device__ inline void left_of(uint32_t a[4], const float c[N][4], int s) {
+    a[0] = pack(c[2 * s][0], c[2 * s][1]);
+    a[1] = pack(c[2 * s][2], c[2 * s][3]);
+    a[2] = pack(c[2 * s + 1][0], c[2 * s + 1][1]);
+    a[3] = pack(c[2 * s + 1][2], c[2 * s + 1][3]);
+}
+
+/* c(16, 8·N) += rows r..r+15 of tile x · (rows 0..8·N-1 of tile y)ᵀ over D */
+template <int D, int N> __device__ inline void rows_by_rows(float c[N][4], uint32_t x, int r, uint32_t y) {
+#pragma unroll
+    for (int s = 0; s < D / 16; s++) {
+        uint32_t a[4], b[4];
+        load_a<D>(a, x, r, s);
+#pragma unroll
+        for (int n = 0; n < N; n += 2) {
+            load_b_rows<D>(b, y, 8 * n, s);
+            mma(c[n], a, b);
+            mma(c[n + 1], a, b + 2);
+        }
+    }
+}
+/* c(16, D) += p(16, 8·N) · tile y(8·N, D) */
+template <int D, int N> __device__ inline void by_tile(float c[D / 8][4], const float p[N][4], uint32_t y) {
+#pragma unroll
+    for (int s = 0; s < N / 2; s++) {
+        uint32_t a[4], b[4];
+        left_of<N>(a, p, s);
+#pragma unroll
+        for (int n = 0; n < D / 8; n += 2) {
+            load_b_cols<D>(b, y, 16 * s, n);
+            mma(c[n], a, b);
+            mma(c[n + 1], a, b + 2);
+        }
+    }
+}
+/* Rows of a (16, D) result, times f[0] (row l/4) and f[1] (row l/4 + 8), to p; rows from `valid` on are not written. */
+template <int D> __device__ inline void store_rows(bf16 *p, int64_t pitch, const float c[D / 8][4], float f0, float f1, int valid) {
+    int l = threadIdx.x % 32, r = l / 4;
+#pragma unroll
+    for (int n = 0; n < D / 8; n++) {
+        if (r < valid) *(uint32_t *)(p + r * pitch + 8 * n + 2 * (l % 4)) = pack(c[n][0] * f0, c[n][1] * f0);
+        if (r + 8 < valid) *(uint32_t *)(p + (r + 8) * pitch + 8 * n + 2 * (l % 4)) = pack(c[n][2] * f1, c[n][3] * f1);
+    }
+}
+
+/* Runs launch(first, count) for at most 65,535 sequences at a time; longest: rows of the longest one. */
+static inline int longest_of(const int32_t *cu, int S) {
+    int n = 0;
+    for (int s = 0; s < S; s++) n = cu[s + 1] - cu[s] > n ? cu[s + 1] - cu[s] : n;
+    return n;
+}
+template <class F> static bool more_shared(struct kctx *c, F kernel, int bytes) {
+    return cuda_ok(c, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "shared memory for attention");
+}
+enum { MAX_GRID_Z = 65535 };
+#endif

@@ -1,0 +1,178 @@
+/* Attention for any head size, a warp a query (or key) and head: for sizes that attention.cu has no tiles for, and for decoding
+   from the paged cache. */
+#include "kernels/cuda/cuda.cuh"
+#include <math.h>
+
+enum { PER_LANE = ATTENTION_MAX_D / 32, WARPS = 4 };
+static bool too_large(struct kctx *k, int D) {
+    if (D > ATTENTION_MAX_D) cuda_fail(k, K_UNSUPPORTED, "heads of %d values, at most %d", D, ATTENTION_MAX_D);
+    return D > ATTENTION_MAX_D;
+}
+
+struct heads { int S, H, G, D; float scale; };
+/* Lane l holds values l, l+32, … */
+static __device__ inline void load_head(float v[PER_LANE], const bf16 *p, int D) {
+#pragma unroll
+    for (int i = 0; i < PER_LANE; i++) {
+        int d = i * 32 + threadIdx.x % 32;
+        v[i] = d < D ? __bfloat162float(p[d]) : 0;
+    }
+}
+static __device__ inline void store_head(bf16 *p, const float v[PER_LANE], float f, int D) {
+#pragma unroll
+    for (int i = 0; i < PER_LANE; i++) {
+        int d = i * 32 + threadIdx.x % 32;
+        if (d < D) p[d] = __float2bfloat16(v[i] * f);
+    }
+}
+static __device__ inline float dot(const float a[PER_LANE], const float b[PER_LANE]) {
+    float s = 0;
+#pragma unroll
+    for (int i = 0; i < PER_LANE; i++) s += a[i] * b[i];
+    return warp_sum(s);
+}
+static __device__ inline void axpy(float y[PER_LANE], float a, const float x[PER_LANE]) {
+#pragma unroll
+    for (int i = 0; i < PER_LANE; i++) y[i] += a * x[i];
+}
+
+/* First row, and the row behind the last, of row r's sequence */
+static __device__ int2 sequence_of(const int32_t *cu, int S, int r) {
+    int lo = 0, hi = S; /* cu[lo] <= r < cu[hi] */
+    while (hi - lo > 1) {
+        int mid = (lo + hi) / 2;
+        if (cu[mid] <= r) lo = mid;
+        else hi = mid;
+    }
+    return make_int2(cu[lo], cu[lo + 1]);
+}
+
+struct online { float max, sum, o[PER_LANE]; };
+static __device__ inline void take(struct online *a, float s, const float v[PER_LANE]) {
+    float m = fmaxf(a->max, s), keep = expf(a->max - m), w = expf(s - m);
+    a->max = m;
+    a->sum = a->sum * keep + w;
+#pragma unroll
+    for (int i = 0; i < PER_LANE; i++) a->o[i] = a->o[i] * keep + w * v[i];
+}
+
+static __global__ void forward(bf16 *o, float *lse, const bf16 *q, const bf16 *k, const bf16 *v, const int32_t *cu, struct heads h, int64_t n) {
+    int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    if (at >= n) return;
+    int r = (int)(at / h.H), g = (int)(at % h.H) / (h.H / h.G), first = sequence_of(cu, h.S, r).x;
+    float qv[PER_LANE], x[PER_LANE], y[PER_LANE];
+    struct online a = {-INFINITY, 0, {0}};
+    load_head(qv, q + at * h.D, h.D);
+    for (int t = first; t <= r; t++) {
+        load_head(x, k + ((int64_t)t * h.G + g) * h.D, h.D);
+        load_head(y, v + ((int64_t)t * h.G + g) * h.D, h.D);
+        take(&a, dot(qv, x) * h.scale, y);
+    }
+    store_head(o + at * h.D, a.o, 1 / a.sum, h.D);
+    if (threadIdx.x % 32 == 0) lse[at] = a.max + logf(a.sum);
+}
+void cuda_attention_any(struct kctx *c, void *o, float *lse, const void *q, const void *k, const void *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale) {
+    if (too_large(c, D)) return;
+    int64_t n = (int64_t)cu[S] * H;
+    struct heads h = {S, H, G, D, scale};
+    if (n) forward<<<(unsigned)ceil_div(n, WARPS), 32 * WARPS, 0, c->stream>>>((bf16 *)o, lse, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, cu_dev, h, n);
+    launched(c, "attention");
+}
+
+/* With p = exp(s − lse) and delta = dout·o: ds = p·(dout·v − delta), dq = scale·Σ ds·k; dk, dv over the queries from the key on. */
+static __global__ void backward_q(bf16 *dq, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *o, const float *lse, const int32_t *cu, struct heads h, int64_t n) {
+    int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    if (at >= n) return;
+    int r = (int)(at / h.H), g = (int)(at % h.H) / (h.H / h.G), first = sequence_of(cu, h.S, r).x;
+    float qv[PER_LANE], dv[PER_LANE], x[PER_LANE], y[PER_LANE], sum[PER_LANE] = {0};
+    load_head(qv, q + at * h.D, h.D);
+    load_head(dv, dout + at * h.D, h.D);
+    load_head(x, o + at * h.D, h.D);
+    float delta = dot(dv, x);
+    for (int t = first; t <= r; t++) {
+        load_head(x, k + ((int64_t)t * h.G + g) * h.D, h.D);
+        load_head(y, v + ((int64_t)t * h.G + g) * h.D, h.D);
+        float p = expf(dot(qv, x) * h.scale - lse[at]);
+        axpy(sum, p * (dot(dv, y) - delta), x);
+    }
+    store_head(dq + at * h.D, sum, h.scale, h.D);
+}
+static __global__ void backward_kv(bf16 *dk, bf16 *dv, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *o, const float *lse, const int32_t *cu, struct heads h, int64_t n) {
+    int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
+    if (at >= n) return;
+    int t = (int)(at / h.G), g = (int)(at % h.G), end = sequence_of(cu, h.S, t).y;
+    float kv[PER_LANE], vv[PER_LANE], x[PER_LANE], y[PER_LANE], z[PER_LANE], sk[PER_LANE] = {0}, sv[PER_LANE] = {0};
+    load_head(kv, k + at * h.D, h.D);
+    load_head(vv, v + at * h.D, h.D);
+    for (int r = t; r < end; r++)
+        for (int i = 0; i < h.H / h.G; i++) {
+            int64_t row = (int64_t)r * h.H + g * (h.H / h.G) + i;
+            load_head(x, q + row * h.D, h.D);
+            load_head(y, dout + row * h.D, h.D);
+            load_head(z, o + row * h.D, h.D);
+            float p = expf(dot(kv, x) * h.scale - lse[row]), ds = p * (dot(vv, y) - dot(y, z));
+            axpy(sv, p, y);
+            axpy(sk, ds, x);
+        }
+    store_head(dk + at * h.D, sk, h.scale, h.D);
+    store_head(dv + at * h.D, sv, 1, h.D);
+}
+void cuda_attention_bwd_any(struct kctx *c, void *dq, void *dk, void *dv, const void *dout, const void *q, const void *k, const void *v, const void *o, const float *lse, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale) {
+    if (too_large(c, D)) return;
+    int64_t nq = (int64_t)cu[S] * H, nk = (int64_t)cu[S] * G;
+    struct heads h = {S, H, G, D, scale};
+    if (!nq) return;
+    backward_q<<<(unsigned)ceil_div(nq, WARPS), 32 * WARPS, 0, c->stream>>>((bf16 *)dq, (const bf16 *)dout, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (const bf16 *)o, lse, cu_dev, h, nq);
+    backward_kv<<<(unsigned)ceil_div(nk, WARPS), 32 * WARPS, 0, c->stream>>>((bf16 *)dk, (bf16 *)dv, (const bf16 *)dout, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (const bf16 *)o, lse, cu_dev, h, nk);
+    launched(c, "attention_bwd");
+}
+
+/* ---- the paged cache ---- */
+static __global__ void kv_store(struct kv_view c, const bf16 *k, const bf16 *v, const int32_t *seq, const int32_t *pos, int G, int D) {
+    int r = blockIdx.x, t = pos[r];
+    int64_t page = c.table[(int64_t)seq[r] * c.max_pages + t / KV_BLOCK];
+    for (int i = threadIdx.x; i < G * D; i += blockDim.x) {
+        int64_t to = ((page * G + i / D) * KV_BLOCK + t % KV_BLOCK) * D + i % D;
+        ((bf16 *)c.k)[to] = k[(int64_t)r * G * D + i];
+        ((bf16 *)c.v)[to] = v[(int64_t)r * G * D + i];
+    }
+}
+void cuda_kv_store(struct kctx *c, const struct kv_view *view, const void *k, const void *v, const int32_t *seq, const int32_t *pos, int R, int G, int D) {
+    if (R > 0) kv_store<<<(unsigned)R, 128, 0, c->stream>>>(*view, (const bf16 *)k, (const bf16 *)v, seq, pos, G, D);
+    launched(c, "kv_store");
+}
+
+/* A block a query and head; its warps take tokens in turn and join their sums. */
+static __global__ void cached(bf16 *o, const bf16 *q, struct kv_view c, const int32_t *seq, const int32_t *pos, struct heads h) {
+    __shared__ float max[WARPS], sum[WARPS], part[WARPS][ATTENTION_MAX_D];
+    int r = blockIdx.x, head = blockIdx.y, g = head / (h.H / h.G), warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int32_t *pages = c.table + (int64_t)seq[r] * c.max_pages;
+    float qv[PER_LANE], x[PER_LANE], y[PER_LANE];
+    struct online a = {-INFINITY, 0, {0}};
+    load_head(qv, q + ((int64_t)r * h.H + head) * h.D, h.D);
+    for (int t = warp; t <= pos[r]; t += WARPS) {
+        int64_t at = (((int64_t)pages[t / KV_BLOCK] * h.G + g) * KV_BLOCK + t % KV_BLOCK) * h.D;
+        load_head(x, (const bf16 *)c.k + at, h.D);
+        load_head(y, (const bf16 *)c.v + at, h.D);
+        take(&a, dot(qv, x) * h.scale, y);
+    }
+    max[warp] = a.max;
+    sum[warp] = a.sum;
+#pragma unroll
+    for (int i = 0; i < PER_LANE; i++) part[warp][i * 32 + lane] = a.o[i];
+    __syncthreads();
+    float m = max[0], total = 0;
+    for (int w = 1; w < WARPS; w++) m = fmaxf(m, max[w]);
+    for (int w = 0; w < WARPS; w++) total += sum[w] * expf(max[w] - m);
+    for (int d = threadIdx.x; d < h.D; d += blockDim.x) {
+        float v = 0;
+        for (int w = 0; w < WARPS; w++) v += part[w][d] * expf(max[w] - m);
+        o[((int64_t)r * h.H + head) * h.D + d] = __float2bfloat16(v / total);
+    }
+}
+void cuda_attention_cached(struct kctx *c, void *o, const void *q, const struct kv_view *view, const int32_t *seq, const int32_t *pos, int R, int H, int G, int D, float scale) {
+    if (R <= 0 || too_large(c, D)) return;
+    struct heads h = {0, H, G, D, scale};
+    cached<<<dim3((unsigned)R, (unsigned)H), 32 * WARPS, 0, c->stream>>>((bf16 *)o, (const bf16 *)q, *view, seq, pos, h);
+    launched(c, "attention_cached");
+}

@@ -1,0 +1,119 @@
+/* Inside the CUDA backend: the context and what its files share. Activations are bf16, sums f32. Not for layers above. */
+#ifndef COADOR_CUDA_CUH
+#define COADOR_CUDA_CUH
+#include <cublasLt.h>
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+extern "C" {
+#include "kernels/device.h"
+}
+typedef __nv_bfloat16 bf16;
+
+/* Pieces of memory that ops need beside their arguments; each grows to the largest use, never within a captured graph. */
+enum scratch { SCRATCH_WEIGHT, SCRATCH_FACTOR, SCRATCH_SUMS, SCRATCH_DELTA, N_SCRATCH };
+struct gemm_plans; /* gemm.cu */
+
+struct kctx {
+    int index; /* of the card */
+    char name[16];
+    cudaStream_t stream;
+    cublasLtHandle_t lt;
+    void *workspace; /* cuBLASLt's */
+    struct gemm_plans *plans;
+    void *scratch[N_SCRATCH];
+    size_t scratch_bytes[N_SCRATCH];
+    void **blocks; /* given and not taken back */
+    int n_blocks, cap_blocks;
+    bool capturing;
+    enum kerr status; /* first failure since the last sync */
+    char error[400];
+};
+#define WORKSPACE_BYTES ((size_t)64 << 20)
+
+/* Keeps the first failure for sync. */
+void cuda_fail(struct kctx *k, enum kerr status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+bool cuda_ok(struct kctx *k, cudaError_t e, const char *what); /* else kept as a failure */
+/* At least `bytes` of scratch, NULL where it cannot be had (kept as a failure). What it held is lost when it grows. */
+void *cuda_scratch(struct kctx *k, enum scratch which, size_t bytes);
+
+/* C(m,n) = alpha·op(A)·op(B) + beta·C, column-major as BLAS; A, B bf16, C bf16 or f32; beta 0: C is not read. */
+void cuda_gemm(struct kctx *k, bool ta, bool tb, int m, int n, int kk, float alpha, const bf16 *A, int64_t lda, const bf16 *B, int64_t ldb, float beta, void *C, int64_t ldc, bool c_f32);
+struct gemm_plans *gemm_plans_new(void);
+void gemm_plans_free(struct gemm_plans *p);
+
+/* dst(n) bf16 = src(n) f32 */
+void cuda_to_bf16(struct kctx *k, bf16 *dst, const float *src, int64_t n);
+
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+/* Every launch is followed by this: a wrong launch is known at once, a fault of the kernel at sync. */
+static inline void launched(struct kctx *k, const char *what) { cuda_ok(k, cudaGetLastError(), what); }
+
+/* ---- device helpers ---- */
+struct alignas(16) vec8 { bf16 v[8]; };
+template <int V> __device__ inline void load(float v[V], const bf16 *p) {
+    if constexpr (V == 8) {
+        vec8 x = *(const vec8 *)p;
+#pragma unroll
+        for (int i = 0; i < 8; i++) v[i] = __bfloat162float(x.v[i]);
+    } else {
+        for (int i = 0; i < V; i++) v[i] = __bfloat162float(p[i]);
+    }
+}
+template <int V> __device__ inline void store(bf16 *p, const float v[V]) {
+    if constexpr (V == 8) {
+        vec8 x;
+#pragma unroll
+        for (int i = 0; i < 8; i++) x.v[i] = __float2bfloat16(v[i]);
+        *(vec8 *)p = x;
+    } else {
+        for (int i = 0; i < V; i++) p[i] = __float2bfloat16(v[i]);
+    }
+}
+__device__ inline float warp_sum(float x) {
+#pragma unroll
+    for (int i = 16; i; i /= 2) x += __shfl_xor_sync(~0u, x, i);
+    return x;
+}
+__device__ inline float warp_max(float x) {
+#pragma unroll
+    for (int i = 16; i; i /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, i));
+    return x;
+}
+/* The block's sum, for every thread; s holds 32 values and may be used again after it. */
+__device__ inline float block_sum(float x, float *s) {
+    x = warp_sum(x);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) s[threadIdx.x / 32] = x;
+    __syncthreads();
+    x = 0;
+    for (int i = 0; i < (int)blockDim.x / 32; i++) x += s[i];
+    return x;
+}
+
+extern "C" {
+linear_fn cuda_linear;
+linear_dx_fn cuda_linear_dx;
+embed_fn cuda_embed;
+lora_down_fn cuda_lora_down;
+lora_up_fn cuda_lora_up;
+lora_up_bwd_fn cuda_lora_up_bwd;
+lora_down_bwd_fn cuda_lora_down_bwd;
+dropout_fn cuda_dropout;
+rmsnorm_fn cuda_rmsnorm;
+rmsnorm_bwd_fn cuda_rmsnorm_bwd;
+rope_fn cuda_rope;
+attention_fn cuda_attention, cuda_attention_any;
+attention_bwd_fn cuda_attention_bwd, cuda_attention_bwd_any;
+kv_store_fn cuda_kv_store;
+attention_cached_fn cuda_attention_cached;
+swiglu_fn cuda_swiglu;
+swiglu_bwd_fn cuda_swiglu_bwd;
+add_fn cuda_add;
+gather_rows_fn cuda_gather_rows;
+scatter_rows_fn cuda_scatter_rows;
+cross_entropy_fn cuda_cross_entropy;
+sumsq_fn cuda_sumsq;
+adamw_fn cuda_adamw;
+}
+#endif

@@ -1,0 +1,245 @@
+/* The card's verbs: memory, copies, one stream, events and graphs; and the table. */
+#include "kernels/cuda/cuda.cuh"
+extern "C" {
+#include "kernels/cuda/open.h"
+}
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void cuda_fail(struct kctx *k, enum kerr status, const char *fmt, ...) {
+    if (k->status != K_OK) return;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(k->error, sizeof k->error, fmt, ap);
+    va_end(ap);
+    k->status = status;
+}
+
+static enum kerr kind_of(cudaError_t e) { return e == cudaErrorMemoryAllocation ? K_NOMEM : K_DEVICE; }
+
+bool cuda_ok(struct kctx *k, cudaError_t e, const char *what) {
+    if (e == cudaSuccess) return true;
+    cuda_fail(k, kind_of(e), "%s: %s", what, cudaGetErrorString(e));
+    return false;
+}
+
+/* For verbs, which answer themselves; the text is kept for error_text. */
+static enum kerr answer(struct kctx *k, cudaError_t e, const char *what) {
+    if (e == cudaSuccess) return K_OK;
+    snprintf(k->error, sizeof k->error, "%s: %s", what, cudaGetErrorString(e));
+    cudaGetLastError(); /* one that is not sticky is told once */
+    return kind_of(e);
+}
+
+/* ---- memory ---- */
+static enum kerr dev_alloc(struct kctx *k, void **p, size_t bytes) {
+    *p = NULL;
+    if (k->n_blocks == k->cap_blocks) {
+        int cap = k->cap_blocks ? 2 * k->cap_blocks : 64;
+        void **b = (void **)realloc(k->blocks, (size_t)cap * sizeof *b);
+        if (!b) return K_NOMEM;
+        k->blocks = b;
+        k->cap_blocks = cap;
+    }
+    enum kerr rc = answer(k, cudaMalloc(p, bytes ? bytes : 1), "cudaMalloc");
+    if (rc == K_OK) k->blocks[k->n_blocks++] = *p;
+    return rc;
+}
+
+/* Work queued before may still use the memory: cudaFree waits for it. */
+static void dev_free(struct kctx *k, void *p) {
+    for (int i = k->n_blocks - 1; i >= 0; i--) {
+        if (k->blocks[i] != p) continue;
+        cudaFree(p);
+        k->blocks[i] = k->blocks[--k->n_blocks];
+        return;
+    }
+}
+
+void *cuda_scratch(struct kctx *k, enum scratch which, size_t bytes) {
+    if (bytes <= k->scratch_bytes[which]) return k->scratch[which];
+    if (k->capturing) {
+        cuda_fail(k, K_UNSUPPORTED, "scratch of %zu bytes within a graph: run the work once before it is captured", bytes);
+        return NULL;
+    }
+    cudaFree(k->scratch[which]);
+    k->scratch[which] = NULL;
+    k->scratch_bytes[which] = 0;
+    if (!cuda_ok(k, cudaMalloc(&k->scratch[which], bytes), "scratch")) {
+        cudaGetLastError();
+        return NULL;
+    }
+    k->scratch_bytes[which] = bytes;
+    return k->scratch[which];
+}
+
+/* From pageable memory the call returns when the bytes have been taken, so the caller may reuse them. */
+static enum kerr dev_upload(struct kctx *k, void *dst, const void *src, size_t bytes) {
+    return bytes ? answer(k, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, k->stream), "copy to the card") : K_OK;
+}
+static enum kerr dev_download(struct kctx *k, void *dst, const void *src, size_t bytes) {
+    if (!bytes) return K_OK;
+    enum kerr rc = answer(k, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, k->stream), "copy from the card");
+    return rc == K_OK ? answer(k, cudaStreamSynchronize(k->stream), "copy from the card") : rc;
+}
+static enum kerr dev_copy(struct kctx *k, void *dst, const void *src, size_t bytes) {
+    return bytes ? answer(k, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, k->stream), "copy") : K_OK;
+}
+static enum kerr dev_zero(struct kctx *k, void *dst, size_t bytes) {
+    return bytes ? answer(k, cudaMemsetAsync(dst, 0, bytes, k->stream), "zero") : K_OK;
+}
+static enum kerr map_host(struct kctx *k, const void **dev, const void *host, size_t bytes) {
+    void *p;
+    enum kerr rc = dev_alloc(k, &p, bytes);
+    if (rc == K_OK && (rc = dev_upload(k, p, host, bytes)) != K_OK) dev_free(k, p);
+    *dev = rc == K_OK ? p : NULL;
+    return rc;
+}
+static void unmap_host(struct kctx *k, const void *dev) { dev_free(k, (void *)(uintptr_t)dev); }
+static enum kerr memory_info(struct kctx *k, size_t *free_bytes, size_t *total_bytes) { return answer(k, cudaMemGetInfo(free_bytes, total_bytes), "cudaMemGetInfo"); }
+
+/* ---- order ---- */
+static enum kerr dev_sync(struct kctx *k) {
+    cuda_ok(k, cudaStreamSynchronize(k->stream), "the card");
+    enum kerr rc = k->status;
+    k->status = K_OK;
+    return rc;
+}
+static const char *error_text(struct kctx *k) { return k->error[0] ? k->error : "no error"; }
+
+static struct kevent *event_record(struct kctx *k) {
+    cudaEvent_t e = NULL;
+    if (cuda_ok(k, cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "event")) cuda_ok(k, cudaEventRecord(e, k->stream), "event");
+    return (struct kevent *)e;
+}
+static enum kerr event_wait(struct kctx *k, struct kevent *e) {
+    if (!e) return K_DEVICE; /* could not be made: sync says why */
+    enum kerr rc = answer(k, cudaEventSynchronize((cudaEvent_t)e), "event");
+    cudaEventDestroy((cudaEvent_t)e);
+    return rc;
+}
+static enum kerr graph_begin(struct kctx *k) {
+    enum kerr rc = answer(k, cudaStreamBeginCapture(k->stream, cudaStreamCaptureModeThreadLocal), "capture");
+    k->capturing = rc == K_OK;
+    return rc;
+}
+static enum kerr graph_end(struct kctx *k, struct kgraph **out) {
+    cudaGraph_t g = NULL;
+    cudaGraphExec_t x = NULL;
+    *out = NULL;
+    k->capturing = false;
+    enum kerr rc = answer(k, cudaStreamEndCapture(k->stream, &g), "capture");
+    if (rc == K_OK) rc = answer(k, cudaGraphInstantiate(&x, g, 0), "graph");
+    if (g) cudaGraphDestroy(g);
+    *out = (struct kgraph *)x;
+    return rc;
+}
+static enum kerr graph_launch(struct kctx *k, struct kgraph *g) { return answer(k, cudaGraphLaunch((cudaGraphExec_t)g, k->stream), "graph"); }
+static void graph_free(struct kctx *k, struct kgraph *g) {
+    if (g) cudaGraphExecDestroy((cudaGraphExec_t)g);
+}
+
+/* ---- opening ---- */
+static void dev_close(struct dev *d) {
+    struct kctx *k = d->ctx;
+    cudaStreamSynchronize(k->stream);
+    for (int i = 0; i < k->n_blocks; i++) cudaFree(k->blocks[i]);
+    for (int i = 0; i < N_SCRATCH; i++) cudaFree(k->scratch[i]);
+    cudaFree(k->workspace);
+    if (k->lt) cublasLtDestroy(k->lt);
+    if (k->stream) cudaStreamDestroy(k->stream);
+    gemm_plans_free(k->plans);
+    free(k->blocks);
+    free(k);
+    free(d);
+}
+
+static void set_verbs(struct dev *d) {
+    d->alloc = dev_alloc;
+    d->free = dev_free;
+    d->upload = dev_upload;
+    d->download = dev_download;
+    d->copy = dev_copy;
+    d->zero = dev_zero;
+    d->map_host = map_host;
+    d->unmap_host = unmap_host;
+    d->memory_info = memory_info;
+    d->sync = dev_sync;
+    d->error_text = error_text;
+    d->event_record = event_record;
+    d->event_wait = event_wait;
+    d->graph_begin = graph_begin;
+    d->graph_end = graph_end;
+    d->graph_launch = graph_launch;
+    d->graph_free = graph_free;
+    d->close = dev_close;
+}
+
+#define EACH_OP(X) \
+    X(linear) X(linear_dx) X(embed) X(lora_down) X(lora_up) X(lora_up_bwd) X(lora_down_bwd) X(dropout) X(rmsnorm) X(rmsnorm_bwd) \
+    X(rope) X(attention) X(attention_bwd) X(kv_store) X(attention_cached) X(swiglu) X(swiglu_bwd) X(add) X(gather_rows) \
+    X(scatter_rows) X(cross_entropy) X(sumsq) X(adamw)
+#define SET_OP(op) d->op = cuda_##op;
+static void set_ops(struct dev *d) { EACH_OP(SET_OP) }
+
+static char reason[300]; /* why the last open failed */
+static enum kerr refuse(enum kerr rc, const char **why, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(reason, sizeof reason, fmt, ap);
+    va_end(ap);
+    *why = reason;
+    return rc;
+}
+
+/* Whether the card is there and its kernels are in this library. */
+static enum kerr check_card(int index, const char **why) {
+    int n = 0, driver = 0;
+    cudaError_t e = cudaGetDeviceCount(&n);
+    if (e != cudaSuccess) {
+        cudaDriverGetVersion(&driver);
+        if (!driver) return refuse(K_DEVICE, why, "no NVIDIA driver is loaded on this machine");
+        return refuse(K_DEVICE, why, "%s (driver for CUDA %d.%d, built for %d.%d)", cudaGetErrorString(e), driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    }
+    if (index >= n) return refuse(K_DEVICE, why, "card %d is asked for, this machine has %d", index, n);
+    cudaDeviceProp p;
+    if ((e = cudaGetDeviceProperties(&p, index)) != cudaSuccess) return refuse(K_DEVICE, why, "%s", cudaGetErrorString(e));
+    if (p.major < 8) return refuse(K_DEVICE, why, "%s computes no bf16: compute capability %d.%d, 8.0 or more is needed", p.name, p.major, p.minor);
+    cudaFuncAttributes a;
+    if ((e = cudaSetDevice(index)) != cudaSuccess) return refuse(K_DEVICE, why, "%s: %s", p.name, cudaGetErrorString(e));
+    extern const void *cuda_a_kernel(void);
+    if ((e = cudaFuncGetAttributes(&a, cuda_a_kernel())) != cudaSuccess) return refuse(K_DEVICE, why, "this build has no kernels for %s (compute capability %d.%d): %s", p.name, p.major, p.minor, cudaGetErrorString(e));
+    return K_OK;
+}
+
+extern "C" __attribute__((visibility("default"))) enum kerr coador_cuda_open(struct dev **out, int index, const char **why) {
+    *out = NULL;
+    enum kerr rc = check_card(index, why);
+    if (rc != K_OK) return rc;
+    struct dev *d = (struct dev *)calloc(1, sizeof *d);
+    struct kctx *k = (struct kctx *)calloc(1, sizeof *k);
+    if (!d || !k || !(k->plans = gemm_plans_new())) {
+        free(d);
+        free(k);
+        return refuse(K_NOMEM, why, "out of memory");
+    }
+    k->index = index;
+    snprintf(k->name, sizeof k->name, "cuda:%d", index);
+    d->name = k->name;
+    d->act = DT_BF16;
+    d->ctx = k;
+    set_verbs(d);
+    set_ops(d);
+    cublasStatus_t lt = CUBLAS_STATUS_SUCCESS;
+    cudaError_t e = cudaStreamCreateWithFlags(&k->stream, cudaStreamNonBlocking);
+    if (e == cudaSuccess) e = cudaMalloc(&k->workspace, WORKSPACE_BYTES);
+    if (e == cudaSuccess) lt = cublasLtCreate(&k->lt);
+    if (e != cudaSuccess || lt != CUBLAS_STATUS_SUCCESS) {
+        dev_close(d);
+        return refuse(kind_of(e), why, "%s", e != cudaSuccess ? cudaGetErrorString(e) : "cuBLASLt cannot be started");
+    }
+    *out = d;
+    return K_OK;
+}

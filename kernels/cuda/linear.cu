@@ -1,0 +1,100 @@
+/* Products with a frozen weight: few rows by a product that decodes as it reads, many by cuBLASLt on bf16, to which packed
+   weights are decoded once a call. */
+#include "kernels/cuda/weight.cuh"
+
+template <int T> static __global__ void decode(bf16 *dst, const struct weight w) {
+    int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * 8;
+    if (i >= w.rows * w.cols) return;
+    float v[8];
+    weight_eight<T>(v, w, i / w.cols, i % w.cols);
+    store<8>(dst + i, v);
+}
+static __global__ void decode_odd(bf16 *dst, const struct weight w) {
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < w.rows * w.cols) dst[i] = __float2bfloat16(weight_at(w, i / w.cols, i % w.cols));
+}
+
+/* The weight as bf16: itself, or decoded into scratch; NULL where there is no room. */
+static const bf16 *as_bf16(struct kctx *k, const struct weight *w) {
+    if (w->type == DT_BF16) return (const bf16 *)w->data;
+    int64_t n = w->rows * w->cols;
+    bf16 *dst = (bf16 *)cuda_scratch(k, SCRATCH_WEIGHT, (size_t)n * 2);
+    if (!dst) return NULL;
+    if (w->cols % 8) {
+        decode_odd<<<(unsigned)ceil_div(n, 256), 256, 0, k->stream>>>(dst, *w);
+    } else {
+#define DECODE(T) decode<T><<<(unsigned)ceil_div(n / 8, 256), 256, 0, k->stream>>>(dst, *w)
+        BY_TYPE(w->type, DECODE)
+    }
+    launched(k, "decoding a weight");
+    return dst;
+}
+
+/* y(r,n) for N rows of x: one warp an output column, eight values of the weight a lane at a time. */
+enum { GEMV_WARPS = 4, GEMV_ROWS = 8 };
+template <int T, int N> static __global__ void __launch_bounds__(32 * GEMV_WARPS) gemv(float beta, bf16 *y, const bf16 *x, const struct weight w) {
+    int64_t n = (int64_t)blockIdx.x * GEMV_WARPS + threadIdx.x / 32, K = w.cols;
+    if (n >= w.rows) return;
+    float sum[N] = {0};
+#pragma unroll 4
+    for (int64_t c = threadIdx.x % 32 * 8; c < K; c += 256) {
+        float a[8], b[8];
+        weight_eight<T>(a, w, n, c);
+#pragma unroll
+        for (int r = 0; r < N; r++) {
+            load<8>(b, x + r * K + c);
+#pragma unroll
+            for (int j = 0; j < 8; j++) sum[r] += a[j] * b[j];
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < N; r++) {
+        float s = warp_sum(sum[r]);
+        bf16 *p = y + r * w.rows + n;
+        if (threadIdx.x % 32 == 0) *p = __float2bfloat16(s + (beta != 0 ? beta * __bfloat162float(*p) : 0));
+    }
+}
+
+template <int N> static void gemv_rows(struct kctx *k, float beta, bf16 *y, const bf16 *x, const struct weight *w) {
+    unsigned blocks = (unsigned)ceil_div(w->rows, GEMV_WARPS);
+#define GEMV(T) gemv<T, N><<<blocks, 32 * GEMV_WARPS, 0, k->stream>>>(beta, y, x, *w)
+    BY_TYPE(w->type, GEMV)
+    launched(k, "linear");
+}
+
+static void few_rows(struct kctx *k, float beta, bf16 *y, const bf16 *x, const struct weight *w, int R) {
+    while (R > 0) {
+        int n = R >= 4 ? 4 : R >= 2 ? 2 : 1;
+        if (n == 4) gemv_rows<4>(k, beta, y, x, w);
+        else if (n == 2) gemv_rows<2>(k, beta, y, x, w);
+        else gemv_rows<1>(k, beta, y, x, w);
+        y += n * w->rows;
+        x += n * w->cols;
+        R -= n;
+    }
+}
+
+void cuda_linear(struct kctx *k, float beta, void *y, const void *x, const struct weight *w, int R) {
+    int N = (int)w->rows, K = (int)w->cols;
+    if (R <= GEMV_ROWS && K % 8 == 0 && (uintptr_t)x % 16 == 0) {
+        few_rows(k, beta, (bf16 *)y, (const bf16 *)x, w, R);
+        return;
+    }
+    const bf16 *W = as_bf16(k, w);
+    if (W) cuda_gemm(k, true, false, N, R, K, 1, W, K, (const bf16 *)x, K, beta, y, N, false);
+}
+
+void cuda_linear_dx(struct kctx *k, float beta, void *dx, const void *dy, const struct weight *w, int R) {
+    int N = (int)w->rows, K = (int)w->cols;
+    const bf16 *W = as_bf16(k, w);
+    if (W) cuda_gemm(k, false, false, K, R, N, 1, W, K, (const bf16 *)dy, N, beta, dx, K, false);
+}
+
+static __global__ void embed(bf16 *y, const struct weight w, const int32_t *ids) {
+    int64_t r = blockIdx.x, C = w.cols;
+    for (int64_t c = threadIdx.x; c < C; c += blockDim.x) y[r * C + c] = __float2bfloat16(weight_at(w, ids[r], c));
+}
+void cuda_embed(struct kctx *k, void *y, const struct weight *w, const int32_t *ids, int R) {
+    if (R > 0) embed<<<(unsigned)R, 256, 0, k->stream>>>((bf16 *)y, *w, ids);
+    launched(k, "embed");
+}
