@@ -8,10 +8,7 @@
 #include "kernels/device.h"
 #include <ctype.h>
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <langinfo.h>
-#include <libgen.h>
-#include <limits.h>
 #include <locale.h>
 #include <omp.h>
 #include <openssl/crypto.h>
@@ -155,24 +152,22 @@ static void language(struct report *r) {
     add(r, "locale", "character set", "%s%s", set, utf8 ? "" : " (the tools read and write UTF-8 whatever it is; this terminal may not show it)");
 }
 
-/* The CUDA part is a library of its own beside the programs, opened only when asked for. */
+/* The CUDA part is a library of its own beside the programs; a build without it is nothing to look at. */
 static void cuda(struct report *r) {
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = 0;
-    char *path = io_join(dirname(self), "libcoador-cuda.so");
-    if (!io_exists(path)) {
-        add(r, "CUDA", "usable", "no: this build has no CUDA part (libcoador-cuda.so is not beside the programs)");
+    struct dev *d;
+    const char *why;
+    size_t left = 0, total = 0;
+    if (dev_open(&d, "cuda", 1, &why) == K_OK) {
+        add(r, "CUDA", "usable", "yes: %s", d->name);
+        if (d->memory_info(d->ctx, &left, &total) == K_OK) {
+            add_bytes(r, "CUDA", "memory of the card", (double)total);
+            add_bytes(r, "CUDA", "of it free", (double)left);
+        }
+        d->close(d);
     } else {
-        void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        if (lib)
-            add(r, "CUDA", "usable", "libcoador-cuda.so can be loaded");
-        else
-            add(r, "CUDA", "usable", "no: %s", dlerror())->bad = true;
-        if (lib) dlclose(lib);
+        add(r, "CUDA", "usable", "no: %s", why)->bad = !strstr(why, "no CUDA part");
     }
     add(r, "CUDA", "driver", "%s", io_exists("/dev/nvidiactl") ? "loaded (/dev/nvidiactl)" : "none (/dev/nvidiactl is missing)");
-    free(path);
 }
 
 /* ---- printing ---- */

@@ -79,7 +79,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
         {"max-cached-tokens", 0, OPT_INT, &j->max_cached, "N", "room for keys and values of all records at once", 0, 1e12},
         {"max-rejects", 0, OPT_INT, &j->max_rejects, "N", "exit 1 when more records than this failed", 0, 9e15},
         {"threads", 0, OPT_INT, &j->threads, "N", "CPU threads (all cores)", 0, 1024},
-        {"device", 0, OPT_STR, &j->device, "D", "cpu (auto)", 0, 0},
+        {"device", 0, OPT_STR, &j->device, "D", "auto, cpu, cuda or cuda:N (auto: the first card, else the CPU)", 0, 0},
         {"output", 'o', OPT_STR, &j->output, "FILE", "instead of standard output", 0, 0},
         OPT_END};
     int n = opt_parse(argc, argv, "generate", usage, options);
@@ -102,7 +102,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
 }
 
 static void open_device(struct job *j) {
-    const char *why = NULL, *name = !j->device || !strcmp(j->device, "auto") ? "cpu" : j->device;
+    const char *why = NULL, *name = j->device ? j->device : "auto";
     if (dev_open(&j->d, name, (int)j->threads, &why) != K_OK) die(RC_DEVICE, "device %s: %s", name, why);
 }
 

@@ -35,7 +35,7 @@ static struct { const char *option, *field; const char *value; } fields[] = {
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
 static void parse(struct opts *o, int argc, char **argv) {
-    *o = (struct opts){.tokens_per_pass = 1024, .device = "cpu"};
+    *o = (struct opts){.device = "auto"};
     int i = 0;
     const struct option options[] = {
         {"model", 'm', OPT_STR, &o->model, "M", "GGUF file, Hugging Face directory or tensor stream of the frozen base", 0, 0},
@@ -63,9 +63,9 @@ static void parse(struct opts *o, int argc, char **argv) {
         {"init-adapter", 0, OPT_STR, &o->init, "DIR", "begin from this adapter", 0, 0},
         {"resume", 0, OPT_FLAG, &o->resume, NULL, "go on from the last whole checkpoint", 0, 0},
         {"overwrite", 0, OPT_FLAG, &o->overwrite, NULL, "delete an earlier training in DIR first; with --resume, only one that cannot be resumed", 0, 0},
-        {"tokens-per-pass", 0, OPT_INT, &o->tokens_per_pass, "N", "tokens packed into one pass (default 1024)", 1, 1 << 24},
+        {"tokens-per-pass", 0, OPT_INT, &o->tokens_per_pass, "N", "tokens packed into one pass (default 1024, on a card 8192)", 1, 1 << 24},
         {"base-dtype", 0, OPT_CHOICE, &o->base, "keep|f32|bf16", "frozen linears in memory", 0, 0},
-        {"device", 0, OPT_STR, &o->device, "D", "where to compute (default cpu)", 0, 0},
+        {"device", 0, OPT_STR, &o->device, "D", "auto, cpu, cuda or cuda:N: where to compute (auto: the first card, else the CPU)", 0, 0},
         {"threads", 0, OPT_INT, &o->threads, "N", "threads (default: all cores)", 1, 1024},
         {"estimate", 0, OPT_FLAG, &o->estimate, NULL, "print the peak memory by part and exit", 0, 0},
         {"show-mask", 0, OPT_INT, &o->show, "N", "print the tokens of N rows, trained ones marked, and exit", 1, 1e9},
@@ -111,10 +111,10 @@ static void read_settings(struct settings *s, const struct opts *o) {
     if (o->no_shuffle && settings_set(s, "train_sampling_strategy", "sequential", "--no-shuffle", &e) < 0) die_err(&e);
 }
 
-static void check_settings(const struct settings *s, const struct opts *o) {
+static void check_settings(const struct settings *s, const struct opts *o, bool cpu) {
     struct err e = ERR_INIT;
     struct buf remarks = BUF_INIT;
-    if (settings_check(s, !strcmp(o->device, "cpu"), o->eval, &remarks, &e) < 0) die_err(&e);
+    if (settings_check(s, cpu, o->eval, &remarks, &e) < 0) die_err(&e);
     for (char *t = remarks.p, *end; t && (end = strchr(t, '\n')); t = end + 1) {
         *end = 0;
         warn("%s", t);
@@ -295,13 +295,17 @@ int main(int argc, char **argv) {
     const char *why;
     parse(&o, argc, argv);
     read_settings(&s, &o);
-    check_settings(&s, &o);
     const char *dir = o.dir ? o.dir : s.output_dir;
     bool trains = !o.estimate && !o.show;
     if (trains && !dir) die_usage("-o DIR is missing");
     if (trains && !o.resume && !o.overwrite) refuse_earlier(dir);
     if (dev_open(&d, o.device, (int)o.threads, &why)) die(RC_DEVICE, "--device %s: %s", o.device, why);
+    bool cpu = d->act == DT_F32;
     o.threads = dev_threads(d);
+    if (!o.tokens_per_pass) o.tokens_per_pass = cpu ? 1024 : 8192;
+    check_settings(&s, &o, cpu);
+    if (o.estimate && !cpu) die_usage("--estimate knows the CPU's memory only: --device cpu");
+    if (!cpu && !o.quiet) note("computing on %s", d->name);
     if (o.estimate) {
         print_estimate(&s, &o);
         release(d, &s, &o);

@@ -6,7 +6,11 @@
 #include "kernels/cuda/cuda.cuh"
 #include <math.h>
 
-enum { TILE = 64, WARPS = 4, THREADS = 32 * WARPS }; /* rows a block: 16 a warp */
+enum { WARPS = 4, THREADS = 32 * WARPS };
+/* Rows that a warp (16·M) and a block keep, and rows of the other side that they meet at a time: what registers hold. */
+template <int D> struct shape {
+    enum { M = D == 64 ? 2 : 1, WARP_ROWS = 16 * M, ROWS = WARPS * WARP_ROWS, STEP = 64, STEP_BWD = 32 };
+};
 #define LOG2E 1.4426950408889634f
 
 struct packed_heads {
@@ -49,6 +53,11 @@ __device__ inline void mma(float c[4], const uint32_t a[4], const uint32_t b[2])
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+__device__ inline float exp2_fast(float x) { /* within 2 units of the last place; 0 for −∞ */
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+    return y;
+}
 __device__ inline uint32_t pack(float lo, float hi) {
     __nv_bfloat162 x = __floats2bfloat162_rn(lo, hi);
     return *(uint32_t *)&x;
@@ -61,31 +70,34 @@ template <int N> __device__ inline void left_of(uint32_t a[4], const float c[N][
     a[3] = pack(c[2 * s + 1][2], c[2 * s + 1][3]);
 }
 
-/* c(16, 8·N) += rows r..r+15 of tile x · (rows 0..8·N-1 of tile y)ᵀ over D */
-template <int D, int N> __device__ inline void rows_by_rows(float c[N][4], uint32_t x, int r, uint32_t y) {
+/* c(16·M, 8·N) += rows r.. of tile x · (rows 0..8·N-1 of tile y)ᵀ over D. Every fragment of y serves M products: reading
+   shared memory is what bounds these kernels. */
+template <int D, int N, int M> __device__ inline void rows_by_rows(float (&c)[M][N][4], uint32_t x, int r, uint32_t y) {
 #pragma unroll
     for (int s = 0; s < D / 16; s++) {
-        uint32_t a[4], b[4];
-        load_a<D>(a, x, r, s);
+        uint32_t a[M][4], b[4];
+#pragma unroll
+        for (int m = 0; m < M; m++) load_a<D>(a[m], x, r + 16 * m, s);
 #pragma unroll
         for (int n = 0; n < N; n += 2) {
             load_b_rows<D>(b, y, 8 * n, s);
-            mma(c[n], a, b);
-            mma(c[n + 1], a, b + 2);
+#pragma unroll
+            for (int m = 0; m < M; m++) mma(c[m][n], a[m], b), mma(c[m][n + 1], a[m], b + 2);
         }
     }
 }
-/* c(16, D) += p(16, 8·N) · tile y(8·N, D) */
-template <int D, int N> __device__ inline void by_tile(float c[D / 8][4], const float p[N][4], uint32_t y) {
+/* c(16·M, D) += p(16·M, 8·N) · tile y(8·N, D) */
+template <int D, int N, int M> __device__ inline void by_tile(float (&c)[M][D / 8][4], const float (&p)[M][N][4], uint32_t y) {
 #pragma unroll
     for (int s = 0; s < N / 2; s++) {
-        uint32_t a[4], b[4];
-        left_of<N>(a, p, s);
+        uint32_t a[M][4], b[4];
+#pragma unroll
+        for (int m = 0; m < M; m++) left_of<N>(a[m], p[m], s);
 #pragma unroll
         for (int n = 0; n < D / 8; n += 2) {
             load_b_cols<D>(b, y, 16 * s, n);
-            mma(c[n], a, b);
-            mma(c[n + 1], a, b + 2);
+#pragma unroll
+            for (int m = 0; m < M; m++) mma(c[m][n], a[m], b), mma(c[m][n + 1], a[m], b + 2);
         }
     }
 }

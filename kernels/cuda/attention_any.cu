@@ -170,9 +170,57 @@ static __global__ void cached(bf16 *o, const bf16 *q, struct kv_view c, const in
         o[((int64_t)r * h.H + head) * h.D + d] = __float2bfloat16(v / total);
     }
 }
+/* The same for heads of 64 and 128 values, a token by eight or sixteen lanes of eight values each, so that a block reads 32 or
+   16 tokens at once. */
+enum { CACHED_WARPS = 8 };
+template <int D> static __global__ void __launch_bounds__(32 * CACHED_WARPS) cached_wide(bf16 *o, const bf16 *q, struct kv_view c, const int32_t *seq, const int32_t *pos, struct heads h) {
+    constexpr int LANES = D / 8, GROUPS = 32 * CACHED_WARPS / LANES;
+    __shared__ float max[GROUPS], sum[GROUPS], part[GROUPS][D];
+    const int r = blockIdx.x, head = blockIdx.y, g = head / (h.H / h.G), group = threadIdx.x / LANES, d = threadIdx.x % LANES * 8, last = pos[r];
+    const int32_t *pages = c.table + (int64_t)seq[r] * c.max_pages;
+    float qv[8], x[8], y[8], acc[8] = {0}, m = -INFINITY, total = 0;
+    load<8>(qv, q + ((int64_t)r * h.H + head) * D + d);
+#pragma unroll 2
+    for (int t0 = 0; t0 <= last; t0 += GROUPS) { /* all lanes take part in the sums; a token beyond the last weighs nothing */
+        int t = t0 + group, u = t <= last ? t : last;
+        int64_t at = (((int64_t)pages[u / KV_BLOCK] * h.G + g) * KV_BLOCK + u % KV_BLOCK) * D + d;
+        load<8>(x, (const bf16 *)c.k + at);
+        load<8>(y, (const bf16 *)c.v + at);
+        float s = 0;
+#pragma unroll
+        for (int j = 0; j < 8; j++) s += qv[j] * x[j];
+#pragma unroll
+        for (int j = LANES / 2; j; j /= 2) s += __shfl_xor_sync(~0u, s, j);
+        s = t <= last ? s * h.scale : -INFINITY;
+        float top = fmaxf(m, s), keep = m == top ? 1 : expf(m - top), w = t <= last ? expf(s - top) : 0;
+        m = top;
+        total = total * keep + w;
+#pragma unroll
+        for (int j = 0; j < 8; j++) acc[j] = acc[j] * keep + w * y[j];
+    }
+    if (d == 0) max[group] = m, sum[group] = total;
+#pragma unroll
+    for (int j = 0; j < 8; j++) part[group][d + j] = acc[j];
+    __syncthreads();
+    if (threadIdx.x >= D) return;
+    float top = -INFINITY, v = 0, all = 0;
+    for (int i = 0; i < GROUPS; i++) top = fmaxf(top, max[i]);
+    for (int i = 0; i < GROUPS; i++) {
+        float f = expf(max[i] - top); /* a group without a token: 0 */
+        all += sum[i] * f;
+        v += part[i][threadIdx.x] * f;
+    }
+    o[((int64_t)r * h.H + head) * D + threadIdx.x] = __float2bfloat16(v / all);
+}
 void cuda_attention_cached(struct kctx *c, void *o, const void *q, const struct kv_view *view, const int32_t *seq, const int32_t *pos, int R, int H, int G, int D, float scale) {
     if (R <= 0 || too_large(c, D)) return;
     struct heads h = {0, H, G, D, scale};
-    cached<<<dim3((unsigned)R, (unsigned)H), 32 * WARPS, 0, c->stream>>>((bf16 *)o, (const bf16 *)q, *view, seq, pos, h);
+    dim3 grid((unsigned)R, (unsigned)H);
+    if (D == 64)
+        cached_wide<64><<<grid, 32 * CACHED_WARPS, 0, c->stream>>>((bf16 *)o, (const bf16 *)q, *view, seq, pos, h);
+    else if (D == 128)
+        cached_wide<128><<<grid, 32 * CACHED_WARPS, 0, c->stream>>>((bf16 *)o, (const bf16 *)q, *view, seq, pos, h);
+    else
+        cached<<<grid, 32 * WARPS, 0, c->stream>>>((bf16 *)o, (const bf16 *)q, *view, seq, pos, h);
     launched(c, "attention_cached");
 }

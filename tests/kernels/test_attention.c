@@ -13,6 +13,7 @@ struct shape { int S, T[5], H, G, D; };
 static const struct shape shapes[] = {
     {1, {1}, 1, 1, 8},        {2, {1, 3}, 3, 3, 16},          {3, {5, 64, 65}, 9, 3, 64}, {2, {48, 49}, 4, 1, 20},         {1, {200}, 9, 3, 64},
     {4, {7, 0, 130, 1}, 6, 2, 24}, {2, {33, 97}, 2, 1, 256}, {1, {70}, 20, 1, 32},       {5, {1, 1, 96, 2, 128}, 3, 1, 7}, {1, {300}, 3, 1, 64},
+    {2, {70, 200}, 4, 2, 128}, {3, {1, 128, 257}, 8, 2, 64},
 };
 
 static int offsets(const struct shape *s, int32_t *cu) {
@@ -132,8 +133,8 @@ static void cached_case(int D) {
 }
 
 static void test_cached(void **state) {
-    static const int D[] = {64, 8, 20, 100};
-    for (int i = 0; i < 4; i++) cached_case(D[i]);
+    static const int D[] = {64, 8, 20, 100, 128};
+    for (int i = 0; i < 5; i++) cached_case(D[i]);
 }
 
 int main(void) {

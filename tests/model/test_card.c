@@ -40,7 +40,7 @@ static void side_open(struct side *s, const char *device, const char *path, doub
     float *p = xmalloc((size_t)s->a->n * sizeof *p);
     if (lora_download(s->a, p, &e) < 0) fail_msg("%s", e.msg);
     for (int64_t i = 0; i < s->a->n; i++) /* B is zero: give it small values of both signs */
-        if (p[i] == 0) p[i] = (float)((i * 2654435761u >> 8 & 0xffff) - 32768) * 0x1p-22f;
+        if (p[i] == 0) p[i] = (float)((int64_t)((uint64_t)i * 2654435761u >> 8 & 0xffff) - 32768) * 0x1p-25f;
     if (lora_upload(s->a, p, &e) < 0) fail_msg("%s", e.msg);
     free(p);
     size_t bytes = (size_t)s->a->n * sizeof(float);

@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# On a machine with an NVIDIA card: the ops against their reference, training parity with the CPU, and the speed table of a
+# random Llama-3.2-1B. One JSON line a row on stdout, all else on stderr; 0 when every test passed.
+# usage: cuda.sh BUILD [PART ...]     parts: ops parity speed profile memcheck (default: ops parity speed)
+# BUILD: made by `make CUDA=1 all tests`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
+# tests/oracle/shorten_gguf.py), else FETCHED's. NF4=1 adds the rows of the quantised base. Needs CUDA's libraries and 16 GB of
+# memory; jq is not needed, python3 only for `profile`.
+set -uo pipefail
+src=$(cd "$(dirname "$0")/../.." && pwd)
+build=$(cd "$1" && pwd)
+shift
+parts=${*:-ops parity speed}
+export SRC=$src FETCHED=${FETCHED:-$src/.fetched} CMOCKA_MESSAGE_OUTPUT=TAP COADOR_DEVICE=${COADOR_DEVICE:-cuda}
+export COADOR_CUDA=${COADOR_CUDA:-$build/libexec/coador/libcoador-cuda.so}
+tools=$build/libexec/coador
+card=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+tests() { # tests KIND NAME ...: TAP to stderr, a row of counts
+    local kind=$1 name out ok bad
+    shift
+    for name; do
+        out=$("$build/tests/$kind/test_$name" 2>&1)
+        printf '%s\n' "$out" >&2
+        ok=$(grep -c '^ok [1-9]' <<<"$out")
+        bad=$(grep -c '^not ok [0-9]' <<<"$out")
+        [ "$ok" -gt 0 ] && [ "$bad" = 0 ] && [[ $out != *SKIP* ]] || failed=1
+        printf '{"test":"%s","passed":%d,"failed":%d,"card":"%s"}\n' "$name" "$ok" "$bad" "$card"
+    done
+}
+
+# Rows of random token ids, all trained: rows N MEAN SPREAD
+rows() {
+    awk -v n="$1" -v mean="$2" -v spread="$3" 'BEGIN {
+        srand(1)
+        for (i = 0; i < n; i++) {
+            z = sqrt(-2 * log(1 - rand())) * cos(6.2831853 * rand()); len = int(mean + spread * z); if (len < 2) len = 2
+            s = ""
+            for (t = 0; t < len; t++) s = s (t ? "," : "") int(rand() * 128000)
+            print "{\"input_ids\":[" s "],\"labels\":[" s "]}"
+        }
+    }'
+}
+
+model() { # the shape of Llama-3.2-1B
+    [ -d "$work/model" ] && return
+    cat >"$work/config.json" <<'JSON'
+{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":2048,"intermediate_size":8192,"num_hidden_layers":16,
+ "num_attention_heads":32,"num_key_value_heads":8,"head_dim":64,"vocab_size":128256,"tie_word_embeddings":true,"rms_norm_eps":1e-05,
+ "rope_theta":500000.0,"rope_scaling":{"factor":32.0,"high_freq_factor":4.0,"low_freq_factor":1.0,"original_max_position_embeddings":8192,"rope_type":"llama3"},
+ "max_position_embeddings":131072,"hidden_act":"silu","bos_token_id":128000,"eos_token_id":128001,"initializer_range":0.02,"torch_dtype":"bfloat16"}
+JSON
+    "$tools/tensors" random --directory --tokenizer "$src/tests/data/tokenizer/llama-bpe.json" -o "$work/model" "$work/config.json" >&2 || exit 1
+}
+
+train() { # train NAME MODEL ROWS STEPS BATCH TOKENS_PER_PASS DROPOUT
+    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 200 >"$work/memory" 2>/dev/null &
+    local watch=$! rc=0
+    "$tools/lora-train" --model "$2" --device "$COADOR_DEVICE" --rank 16 --alpha 64 --targets all-linear --dropout "$7" --batch "$5" --accumulation 1 \
+        --max-steps "$4" --tokens-per-pass "$6" --loss all --lr 1e-4 --no-shuffle --set logging_steps=1 --overwrite --quiet -o "$work/adapter" "$3" >&2 || rc=$?
+    kill "$watch" && wait "$watch" 2>/dev/null
+    [ "$rc" = 0 ] || { failed=1; printf '{"work":"%s","failed":%d,"card":"%s"}\n' "$1" "$rc" "$card"; return; }
+    awk -v name="$1" -v card="$card" -v peak="$(sort -n "$work/memory" | tail -1)" '
+        function field(k,   s) { s = $0; if (!sub(".*\"" k "\": *", "", s)) return ""; sub("[,}].*", "", s); return s }
+        field("step") + 0 > 3 && field("tok_s") != "" { v[n++] = field("tok_s") + 0; loss = field("loss"); norm = field("grad_norm") }
+        END {
+            for (i = 0; i < n; i++) for (j = i + 1; j < n; j++) if (v[j] < v[i]) { t = v[i]; v[i] = v[j]; v[j] = t }
+            printf "{\"work\":\"%s\",\"tok_s\":%.0f,\"best\":%.0f,\"steps\":%d,\"loss\":%s,\"grad_norm\":%s,\"peak_gib\":%.2f,\"card\":\"%s\"}\n", name, v[int(n / 2)], v[n - 1], n, loss, norm, peak / 1024, card
+        }' "$work/adapter/metrics.jsonl"
+}
+
+generate() { # generate NAME MODEL BATCH: 300-token prompts, 128 new tokens; tokens/s of the whole run, prompts included
+    awk -v n="$3" 'BEGIN { for (i = 0; i < n; i++) { s = ""; for (t = 0; t < 150; t++) s = s " " (i * 7 + t * 13) % 10; print "{\"prompt\":\"" s "\"}" } }' >"$work/prompts"
+    local t0 t1
+    t0=$(date +%s.%N)
+    "$tools/generate" --model "$2" --device "$COADOR_DEVICE" -n 1 --batch "$3" "$work/prompts" >"$work/one" || failed=1
+    t1=$(date +%s.%N)
+    "$tools/generate" --model "$2" --device "$COADOR_DEVICE" -n 257 --batch "$3" "$work/prompts" >"$work/many" || failed=1
+    awk -v name="$1" -v card="$card" -v a="$t0" -v b="$t1" -v c="$(date +%s.%N)" -v n="$3" 'BEGIN { printf "{\"work\":\"%s\",\"tok_s\":%.0f,\"start_s\":%.2f,\"card\":\"%s\"}\n", name, 256 * n / ((c - b) - (b - a)), b - a, card }'
+}
+
+speed() {
+    model
+    rows 96 2048 0 >"$work/long"
+    rows 384 340 60 >"$work/notebook"
+    train "8 x 2048, bf16, dropout 0" "$work/model" "$work/long" 12 8 16384 0
+    train "notebook rows, bf16, dropout 0.1" "$work/model" "$work/notebook" 24 16 8192 0.1
+    if [ -n "${NF4:-}" ] && "$tools/quantize" --to nf4 --double-quant --level none --quiet -o "$work/nf4" "$work/model" >&2; then
+        train "8 x 2048, NF4, dropout 0" "$work/nf4" "$work/long" 12 8 16384 0
+        train "notebook rows, NF4, dropout 0.1" "$work/nf4" "$work/notebook" 24 16 8192 0.1
+        generate "decode, batch 1, NF4" "$work/nf4" 1
+    fi
+    generate "decode, batch 1, bf16" "$work/model" 1
+    generate "decode, batch 32, bf16" "$work/model" 32
+}
+
+profile() { # time by kernel of one step, under ncu (which runs kernels one by one)
+    model
+    rows 24 2048 0 >"$work/long"
+    ncu --metrics gpu__time_duration.sum --csv --log-file "$work/ncu.csv" --launch-skip "${SKIP:-0}" --launch-count "${COUNT:-8000}" \
+        "$tools/lora-train" --model "$work/model" --device "$COADOR_DEVICE" --rank 16 --alpha 64 --targets all-linear --dropout 0 --batch 8 --accumulation 1 \
+        --max-steps 1 --tokens-per-pass 16384 --loss all --lr 1e-4 --no-shuffle --overwrite --quiet -o "$work/adapter" "$work/long" >&2
+    python3 - "$work/ncu.csv" <<'PY'
+import collections, csv, json, sys
+lines = [l for l in open(sys.argv[1]) if l.startswith('"')]
+total, count = collections.Counter(), collections.Counter()
+for r in csv.DictReader(lines):
+    if r["Metric Name"] == "gpu__time_duration.sum":
+        unit = {"ns": 1e-6, "us": 1e-3, "usecond": 1e-3, "nsecond": 1e-6, "ms": 1, "msecond": 1}[r["Metric Unit"]]
+        total[r["Kernel Name"]] += float(r["Metric Value"].replace(",", "")) * unit
+        count[r["Kernel Name"]] += 1
+for name, ms in total.most_common(25):
+    print(json.dumps({"kernel": name[:90], "ms": round(ms, 3), "calls": count[name]}))
+print(json.dumps({"kernel": "all", "ms": round(sum(total.values()), 3), "calls": sum(count.values())}))
+PY
+}
+
+memcheck() {
+    for name in ops linear weight attention; do
+        compute-sanitizer --tool memcheck --error-exitcode 9 "$build/tests/kernels/test_$name" >"$work/out" 2>&1
+        rc=$?
+        tail -5 "$work/out" >&2
+        [ "$rc" = 0 ] || failed=1
+        printf '{"memcheck":"%s","exit":%d,"card":"%s"}\n' "$name" "$rc" "$card"
+    done
+}
+
+for part in $parts; do
+    case $part in
+    ops) tests kernels ops linear weight attention ;;
+    parity) tests model card ;;
+    speed | profile | memcheck) "$part" ;;
+    *) echo "cuda.sh: no part $part" >&2; exit 2 ;;
+    esac
+done
+exit $failed
