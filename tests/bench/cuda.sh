@@ -87,7 +87,7 @@ speed() {
     rows 384 340 60 >"$work/notebook"
     train "8 x 2048, bf16, dropout 0" "$work/model" "$work/long" 12 8 16384 0
     train "notebook rows, bf16, dropout 0.1" "$work/model" "$work/notebook" 24 16 8192 0.1
-    if [ -n "${NF4:-}" ] && "$tools/quantize" --to nf4 --double-quant --level none --quiet -o "$work/nf4" "$work/model" >&2; then
+    if [ -n "${NF4:-}" ] && "$tools/quantize" --to nf4 --double-quant --quiet -o "$work/nf4" "$work/model" >&2; then
         train "8 x 2048, NF4, dropout 0" "$work/nf4" "$work/long" 12 8 16384 0
         train "notebook rows, NF4, dropout 0.1" "$work/nf4" "$work/notebook" 24 16 8192 0.1
         generate "decode, batch 1, NF4" "$work/nf4" 1
