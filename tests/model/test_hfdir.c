@@ -293,7 +293,11 @@ static void llama3_rope_to_position_16000(void **state) {
     const struct json *root = json_root(doc), *config = json_get(root, "config");
     struct dev *d = tiny_dev("cpu");
     struct model *m = random_model(root, config->raw, config->raw_len, d);
+#ifdef __SANITIZE_ADDRESS__
+    double worst = worst_row(m, root, 4); /* to 2,000: attention over 16,000 takes minutes here */
+#else
     double worst = worst_row(m, root, 8);
+#endif
     print_message("off by %.2g of the largest logit\n", worst);
     if (!(worst <= 1e-4)) fail_msg("off by %.3g of the largest logit, allowed 1e-4", worst);
     model_close(m);
