@@ -100,6 +100,7 @@ template <int D> static void run(struct kctx *c, void *o, float *lse, const void
 }
 
 void cuda_attention(struct kctx *c, void *o, float *lse, const void *q, const void *k, const void *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale) {
+    cuda_flush(c);
     if (D == 64) run<64>(c, o, lse, q, k, v, cu, cu_dev, S, H, G, scale);
     else if (D == 128) run<128>(c, o, lse, q, k, v, cu, cu_dev, S, H, G, scale);
     else cuda_attention_any(c, o, lse, q, k, v, cu, cu_dev, S, H, G, D, scale);

@@ -138,6 +138,7 @@ static __global__ void kv_store(struct kv_view c, const bf16 *k, const bf16 *v, 
     }
 }
 void cuda_kv_store(struct kctx *c, const struct kv_view *view, const void *k, const void *v, const int32_t *seq, const int32_t *pos, int R, int G, int D) {
+    cuda_flush(c);
     if (R > 0) kv_store<<<(unsigned)R, 128, 0, c->stream>>>(*view, (const bf16 *)k, (const bf16 *)v, seq, pos, G, D);
     launched(c, "kv_store");
 }
@@ -213,6 +214,7 @@ template <int D> static __global__ void __launch_bounds__(32 * CACHED_WARPS) cac
     o[((int64_t)r * h.H + head) * D + threadIdx.x] = __float2bfloat16(v / all);
 }
 void cuda_attention_cached(struct kctx *c, void *o, const void *q, const struct kv_view *view, const int32_t *seq, const int32_t *pos, int R, int H, int G, int D, float scale) {
+    cuda_flush(c);
     if (R <= 0 || too_large(c, D)) return;
     struct heads h = {0, H, G, D, scale};
     dim3 grid((unsigned)R, (unsigned)H);

@@ -157,6 +157,7 @@ template <int D> static void run(struct kctx *c, bf16 *dq, bf16 *dk, bf16 *dv, c
 }
 
 void cuda_attention_bwd(struct kctx *c, void *dq, void *dk, void *dv, const void *dout, const void *q, const void *k, const void *v, const void *o, const float *lse, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale) {
+    cuda_flush(c);
     if (D == 64)
         run<64>(c, (bf16 *)dq, (bf16 *)dk, (bf16 *)dv, (const bf16 *)dout, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (const bf16 *)o, lse, cu, cu_dev, S, H, G, scale);
     else if (D == 128)

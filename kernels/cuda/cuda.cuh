@@ -11,8 +11,18 @@ extern "C" {
 typedef __nv_bfloat16 bf16;
 
 /* Pieces of memory that ops need beside their arguments; each grows to the largest use, never within a captured graph. */
-enum scratch { SCRATCH_WEIGHT, SCRATCH_FACTOR, SCRATCH_SUMS, SCRATCH_DELTA, N_SCRATCH };
+enum scratch { SCRATCH_WEIGHT, SCRATCH_FACTOR, SCRATCH_SUMS, SCRATCH_DELTA, SCRATCH_SHARE, N_SCRATCH };
 struct gemm_plans; /* gemm.cu */
+
+/* A linear that waits for LoRA's share of its result (linear.cu). */
+struct pending {
+    float beta;
+    bf16 *y;
+    const bf16 *x;
+    struct weight w;
+    int R;
+};
+enum { MAX_PENDING = 4 };
 
 struct kctx {
     int index; /* of the card */
@@ -25,6 +35,8 @@ struct kctx {
     size_t scratch_bytes[N_SCRATCH];
     void **blocks; /* given and not taken back */
     int n_blocks, cap_blocks;
+    struct pending pending[MAX_PENDING];
+    int n_pending;
     bool capturing;
     enum kerr status; /* first failure since the last sync */
     char error[400];
@@ -41,6 +53,15 @@ void *cuda_scratch(struct kctx *k, enum scratch which, size_t bytes);
 void cuda_gemm(struct kctx *k, bool ta, bool tb, int m, int n, int kk, float alpha, const bf16 *A, int64_t lda, const bf16 *B, int64_t ldb, float beta, void *C, int64_t ldc, bool c_f32);
 struct gemm_plans *gemm_plans_new(void);
 void gemm_plans_free(struct gemm_plans *p);
+
+/* Runs the linears that wait: every op and verb that might read or write what they do begins with it. */
+void cuda_flush(struct kctx *k);
+/* Whether one that waits reads or writes p. */
+bool cuda_waits(const struct kctx *k, const void *p, bool reading);
+/* Takes the linear that waits to write y, if one does. */
+bool cuda_take_pending(struct kctx *k, const void *y, struct pending *p);
+void cuda_linear_now(struct kctx *k, float beta, bf16 *y, const bf16 *x, const struct weight *w, int R);
+void cuda_add_now(struct kctx *k, bf16 *y, const bf16 *x, int64_t n);
 
 /* dst(n) bf16 = src(n) f32 */
 void cuda_to_bf16(struct kctx *k, bf16 *dst, const float *src, int64_t n);

@@ -50,6 +50,7 @@ static enum kerr dev_alloc(struct kctx *k, void **p, size_t bytes) {
 
 /* Work queued before may still use the memory: cudaFree waits for it. */
 static void dev_free(struct kctx *k, void *p) {
+    cuda_flush(k);
     for (int i = k->n_blocks - 1; i >= 0; i--) {
         if (k->blocks[i] != p) continue;
         cudaFree(p);
@@ -77,17 +78,21 @@ void *cuda_scratch(struct kctx *k, enum scratch which, size_t bytes) {
 
 /* From pageable memory the call returns when the bytes have been taken, so the caller may reuse them. */
 static enum kerr dev_upload(struct kctx *k, void *dst, const void *src, size_t bytes) {
+    cuda_flush(k);
     return bytes ? answer(k, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, k->stream), "copy to the card") : K_OK;
 }
 static enum kerr dev_download(struct kctx *k, void *dst, const void *src, size_t bytes) {
+    cuda_flush(k);
     if (!bytes) return K_OK;
     enum kerr rc = answer(k, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, k->stream), "copy from the card");
     return rc == K_OK ? answer(k, cudaStreamSynchronize(k->stream), "copy from the card") : rc;
 }
 static enum kerr dev_copy(struct kctx *k, void *dst, const void *src, size_t bytes) {
+    cuda_flush(k);
     return bytes ? answer(k, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToDevice, k->stream), "copy") : K_OK;
 }
 static enum kerr dev_zero(struct kctx *k, void *dst, size_t bytes) {
+    cuda_flush(k);
     return bytes ? answer(k, cudaMemsetAsync(dst, 0, bytes, k->stream), "zero") : K_OK;
 }
 static enum kerr map_host(struct kctx *k, const void **dev, const void *host, size_t bytes) {
@@ -102,6 +107,7 @@ static enum kerr memory_info(struct kctx *k, size_t *free_bytes, size_t *total_b
 
 /* ---- order ---- */
 static enum kerr dev_sync(struct kctx *k) {
+    cuda_flush(k);
     cuda_ok(k, cudaStreamSynchronize(k->stream), "the card");
     enum kerr rc = k->status;
     k->status = K_OK;
@@ -110,6 +116,7 @@ static enum kerr dev_sync(struct kctx *k) {
 static const char *error_text(struct kctx *k) { return k->error[0] ? k->error : "no error"; }
 
 static struct kevent *event_record(struct kctx *k) {
+    cuda_flush(k);
     cudaEvent_t e = NULL;
     if (cuda_ok(k, cudaEventCreateWithFlags(&e, cudaEventDisableTiming), "event")) cuda_ok(k, cudaEventRecord(e, k->stream), "event");
     return (struct kevent *)e;
@@ -121,11 +128,13 @@ static enum kerr event_wait(struct kctx *k, struct kevent *e) {
     return rc;
 }
 static enum kerr graph_begin(struct kctx *k) {
+    cuda_flush(k);
     enum kerr rc = answer(k, cudaStreamBeginCapture(k->stream, cudaStreamCaptureModeThreadLocal), "capture");
     k->capturing = rc == K_OK;
     return rc;
 }
 static enum kerr graph_end(struct kctx *k, struct kgraph **out) {
+    cuda_flush(k);
     cudaGraph_t g = NULL;
     cudaGraphExec_t x = NULL;
     *out = NULL;
@@ -136,7 +145,10 @@ static enum kerr graph_end(struct kctx *k, struct kgraph **out) {
     *out = (struct kgraph *)x;
     return rc;
 }
-static enum kerr graph_launch(struct kctx *k, struct kgraph *g) { return answer(k, cudaGraphLaunch((cudaGraphExec_t)g, k->stream), "graph"); }
+static enum kerr graph_launch(struct kctx *k, struct kgraph *g) {
+    cuda_flush(k);
+    return answer(k, cudaGraphLaunch((cudaGraphExec_t)g, k->stream), "graph");
+}
 static void graph_free(struct kctx *k, struct kgraph *g) {
     if (g) cudaGraphExecDestroy((cudaGraphExec_t)g);
 }

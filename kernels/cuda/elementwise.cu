@@ -48,6 +48,7 @@ template <int V> static __global__ void dropout(bf16 *y, const bf16 *x, const in
     }
 }
 void cuda_dropout(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C) {
+    if (cuda_waits(k, y, true) || cuda_waits(k, x, false)) cuda_flush(k);
     struct drop d = {(uint32_t)key->seed, (uint32_t)(key->seed >> 32) ^ (key->layer << 8 | key->site), key->step, (uint32_t)((double)key->p * 4294967296.0), beta, (float)(1 / (1 - (double)key->p))};
     if (by_eight(C, y, x))
         dropout<8><<<blocks_for((int64_t)R * C / 8), 256, 0, k->stream>>>((bf16 *)y, (const bf16 *)x, seq, pos, d, R, C);
@@ -70,6 +71,7 @@ template <int V> static __global__ void swiglu(bf16 *y, const bf16 *gate, const 
     store<V>(y + i, g);
 }
 void cuda_swiglu(struct kctx *k, void *y, const void *gate, const void *up, int64_t n) {
+    cuda_flush(k);
     if (!n) return;
     if (by_eight(n, y, gate, up))
         swiglu<8><<<blocks_for(n / 8), 256, 0, k->stream>>>((bf16 *)y, (const bf16 *)gate, (const bf16 *)up, n);
@@ -96,6 +98,7 @@ template <int V> static __global__ void swiglu_bwd(bf16 *dgate, bf16 *dup, const
     store<V>(dup + i, u);
 }
 void cuda_swiglu_bwd(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, int64_t n) {
+    cuda_flush(k);
     if (!n) return;
     if (by_eight(n, dgate, dup, dy) && by_eight(n, gate, up))
         swiglu_bwd<8><<<blocks_for(n / 8), 256, 0, k->stream>>>((bf16 *)dgate, (bf16 *)dup, (const bf16 *)dy, (const bf16 *)gate, (const bf16 *)up, n);
@@ -114,13 +117,17 @@ template <int V> static __global__ void add(bf16 *y, const bf16 *x, int64_t n) {
     for (int j = 0; j < V; j++) a[j] += b[j];
     store<V>(y + i, a);
 }
-void cuda_add(struct kctx *k, void *y, const void *x, int64_t n) {
+void cuda_add_now(struct kctx *k, bf16 *y, const bf16 *x, int64_t n) {
     if (!n) return;
     if (by_eight(n, y, x))
-        add<8><<<blocks_for(n / 8), 256, 0, k->stream>>>((bf16 *)y, (const bf16 *)x, n);
+        add<8><<<blocks_for(n / 8), 256, 0, k->stream>>>(y, x, n);
     else
-        add<1><<<blocks_for(n), 256, 0, k->stream>>>((bf16 *)y, (const bf16 *)x, n);
+        add<1><<<blocks_for(n), 256, 0, k->stream>>>(y, x, n);
     launched(k, "add");
+}
+void cuda_add(struct kctx *k, void *y, const void *x, int64_t n) {
+    cuda_flush(k);
+    cuda_add_now(k, (bf16 *)y, (const bf16 *)x, n);
 }
 
 /* ---- rows ---- */
@@ -132,10 +139,12 @@ static __global__ void move_rows(bf16 *y, const bf16 *x, const int32_t *idx, boo
     for (int c = threadIdx.x; c < C; c += blockDim.x) y[c] = x[c];
 }
 void cuda_gather_rows(struct kctx *k, void *y, const void *x, const int32_t *idx, int M, int C) {
+    cuda_flush(k);
     if (M) move_rows<<<(unsigned)M, 256, 0, k->stream>>>((bf16 *)y, (const bf16 *)x, idx, false, C);
     launched(k, "gather_rows");
 }
 void cuda_scatter_rows(struct kctx *k, void *dx, const void *dy, const int32_t *idx, int M, int R, int C) {
+    cuda_flush(k);
     cuda_ok(k, cudaMemsetAsync(dx, 0, (size_t)R * (size_t)C * sizeof(bf16), k->stream), "scatter_rows");
     if (M) move_rows<<<(unsigned)M, 256, 0, k->stream>>>((bf16 *)dx, (const bf16 *)dy, idx, true, C);
     launched(k, "scatter_rows");
@@ -163,6 +172,7 @@ template <int V> static __global__ void rmsnorm(bf16 *y, float *rstd, const bf16
 }
 static unsigned row_threads(int C) { return C >= 2048 ? 256 : C >= 512 ? 128 : 64; }
 void cuda_rmsnorm(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C) {
+    cuda_flush(k);
     if (R <= 0) return;
     if (by_eight(C, y, x))
         rmsnorm<8><<<(unsigned)R, row_threads(C), 0, k->stream>>>((bf16 *)y, rstd, (const bf16 *)x, w, eps, C);
@@ -192,6 +202,7 @@ template <int V> static __global__ void rmsnorm_bwd(bf16 *dx, const bf16 *dy, co
     }
 }
 void cuda_rmsnorm_bwd(struct kctx *k, void *dx, const void *dy, const void *x, const float *w, const float *rstd, int R, int C) {
+    cuda_flush(k);
     if (R <= 0) return;
     if (by_eight(C, dx, dy, x))
         rmsnorm_bwd<8><<<(unsigned)R, row_threads(C), 0, k->stream>>>((bf16 *)dx, (const bf16 *)dy, (const bf16 *)x, w, rstd, C);
@@ -221,6 +232,7 @@ static __global__ void rope(bf16 *x, const int32_t *pos, const float *inv_freq, 
     }
 }
 void cuda_rope(struct kctx *k, void *x, const int32_t *pos, const float *inv_freq, int sign, int R, int H, int D) {
+    cuda_flush(k);
     if (R > 0) rope<<<(unsigned)R, H * D / 2 < 128 ? 64 : 256, (size_t)D * sizeof(float), k->stream>>>((bf16 *)x, pos, inv_freq, (float)sign, H, D);
     launched(k, "rope");
 }

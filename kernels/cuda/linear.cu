@@ -74,17 +74,51 @@ static void few_rows(struct kctx *k, float beta, bf16 *y, const bf16 *x, const s
     }
 }
 
-void cuda_linear(struct kctx *k, float beta, void *y, const void *x, const struct weight *w, int R) {
+void cuda_linear_now(struct kctx *k, float beta, bf16 *y, const bf16 *x, const struct weight *w, int R) {
     int N = (int)w->rows, K = (int)w->cols;
     if (R <= GEMV_ROWS && K % 8 == 0 && (uintptr_t)x % 16 == 0) {
-        few_rows(k, beta, (bf16 *)y, (const bf16 *)x, w, R);
+        few_rows(k, beta, y, x, w, R);
         return;
     }
     const bf16 *W = as_bf16(k, w);
-    if (W) cuda_gemm(k, true, false, N, R, K, 1, W, K, (const bf16 *)x, K, beta, y, N, false);
+    if (W) cuda_gemm(k, true, false, N, R, K, 1, W, K, x, K, beta, y, N, false);
+}
+
+/* ---- waiting for LoRA ----
+   A linear's result rounded to bf16 swallows a share of LoRA's that is below half a unit of its last place, as all are when a
+   training begins. So a linear waits until another op could see its result; if that op is lora_up on the same result, the
+   share is there first and the product is added to it in f32 (lora.cu). */
+bool cuda_waits(const struct kctx *k, const void *p, bool reading) {
+    for (int i = 0; i < k->n_pending; i++)
+        if (k->pending[i].y == p || (reading && k->pending[i].x == p)) return true;
+    return false;
+}
+
+void cuda_flush(struct kctx *k) {
+    for (int i = 0; i < k->n_pending; i++) {
+        const struct pending *p = &k->pending[i];
+        cuda_linear_now(k, p->beta, p->y, p->x, &p->w, p->R);
+    }
+    k->n_pending = 0;
+}
+
+bool cuda_take_pending(struct kctx *k, const void *y, struct pending *p) {
+    for (int i = 0; i < k->n_pending; i++) {
+        if (k->pending[i].y != y) continue;
+        *p = k->pending[i];
+        for (k->n_pending--; i < k->n_pending; i++) k->pending[i] = k->pending[i + 1];
+        return true;
+    }
+    return false;
+}
+
+void cuda_linear(struct kctx *k, float beta, void *y, const void *x, const struct weight *w, int R) {
+    if (k->n_pending == MAX_PENDING || cuda_waits(k, x, false) || cuda_waits(k, y, true)) cuda_flush(k);
+    k->pending[k->n_pending++] = {beta, (bf16 *)y, (const bf16 *)x, *w, R};
 }
 
 void cuda_linear_dx(struct kctx *k, float beta, void *dx, const void *dy, const struct weight *w, int R) {
+    cuda_flush(k);
     int N = (int)w->rows, K = (int)w->cols;
     const bf16 *W = as_bf16(k, w);
     if (W) cuda_gemm(k, false, false, K, R, N, 1, W, K, (const bf16 *)dy, N, beta, dx, K, false);
@@ -95,6 +129,7 @@ static __global__ void embed(bf16 *y, const struct weight w, const int32_t *ids)
     for (int64_t c = threadIdx.x; c < C; c += blockDim.x) y[r * C + c] = __float2bfloat16(weight_at(w, ids[r], c));
 }
 void cuda_embed(struct kctx *k, void *y, const struct weight *w, const int32_t *ids, int R) {
+    cuda_flush(k);
     if (R > 0) embed<<<(unsigned)R, 256, 0, k->stream>>>((bf16 *)y, *w, ids);
     launched(k, "embed");
 }

@@ -17,16 +17,36 @@ static const bf16 *rounded(struct kctx *k, const float *src, int64_t n) {
 }
 
 void cuda_lora_down(struct kctx *k, void *h, const void *x, const float *A, int R, int r, int K) {
+    if (cuda_waits(k, x, false) || cuda_waits(k, h, true)) cuda_flush(k);
     const bf16 *a = rounded(k, A, (int64_t)r * K);
     if (a) cuda_gemm(k, true, false, r, R, K, 1, a, K, (const bf16 *)x, K, 0, h, r, false);
 }
 
+/* Onto a linear that waits (linear.cu): the share first, the product added to it in f32. Where that is itself added to
+   something (a residual stream), both are summed beside it. */
+static void with_linear(struct kctx *k, const struct pending *p, const bf16 *h, const bf16 *b, float s, int r) {
+    int N = (int)p->w.rows;
+    bf16 *sum = p->beta == 0 ? p->y : (bf16 *)cuda_scratch(k, SCRATCH_SHARE, (size_t)p->R * (size_t)N * 2);
+    if (!sum) return;
+    cuda_gemm(k, true, false, N, p->R, r, s, b, r, h, r, 0, sum, N, false);
+    cuda_linear_now(k, 1, sum, p->x, &p->w, p->R);
+    if (sum != p->y) cuda_add_now(k, p->y, sum, (int64_t)p->R * N);
+}
+
 void cuda_lora_up(struct kctx *k, void *y, const void *h, const float *B, float s, int R, int r, int N) {
+    struct pending p;
+    bool waits = cuda_take_pending(k, y, &p);
+    if (!waits) cuda_flush(k);
     const bf16 *b = rounded(k, B, (int64_t)N * r);
-    if (b) cuda_gemm(k, true, false, N, R, r, s, b, r, (const bf16 *)h, r, 1, y, N, false);
+    if (!b) return;
+    if (waits)
+        with_linear(k, &p, (const bf16 *)h, b, s, r);
+    else
+        cuda_gemm(k, true, false, N, R, r, s, b, r, (const bf16 *)h, r, 1, y, N, false);
 }
 
 void cuda_lora_up_bwd(struct kctx *k, void *dh, float *dB, const void *dy, const void *h, const float *B, float s, int R, int r, int N) {
+    cuda_flush(k);
     const bf16 *b = rounded(k, B, (int64_t)N * r);
     if (!b) return;
     cuda_gemm(k, false, false, r, R, N, s, b, r, (const bf16 *)dy, N, 0, dh, r, false);
@@ -34,6 +54,7 @@ void cuda_lora_up_bwd(struct kctx *k, void *dh, float *dB, const void *dy, const
 }
 
 void cuda_lora_down_bwd(struct kctx *k, float beta, void *dx, float *dA, const void *dh, const void *x, const float *A, int R, int r, int K) {
+    cuda_flush(k);
     cuda_gemm(k, false, true, K, r, R, 1, (const bf16 *)x, K, (const bf16 *)dh, r, 1, dA, K, true);
     const bf16 *a = dx ? rounded(k, A, (int64_t)r * K) : NULL;
     if (a) cuda_gemm(k, false, false, K, R, r, 1, a, K, (const bf16 *)dh, r, beta, dx, K, false);

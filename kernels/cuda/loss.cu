@@ -50,6 +50,7 @@ template <int V> static __global__ void cross_entropy(float *loss, bf16 *logits,
     }
 }
 void cuda_cross_entropy(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V) {
+    cuda_flush(k);
     if (M <= 0) return;
     int threads = V >= 8192 ? 1024 : 256;
     if (V % 8 == 0 && (uintptr_t)logits % 16 == 0)
@@ -84,6 +85,7 @@ static __global__ void sum_partials(double *out, const double *part, int accumul
     if (threadIdx.x == 0) *out = accumulate ? *out + sum : sum;
 }
 void cuda_sumsq(struct kctx *k, double *out, const float *x, int64_t n, int accumulate) {
+    cuda_flush(k);
     double *part = (double *)cuda_scratch(k, SCRATCH_SUMS, SUM_BLOCKS * sizeof(double));
     if (!part) return;
     partial_sums<<<SUM_BLOCKS, SUM_THREADS, 0, k->stream>>>(part, x, n);
@@ -107,6 +109,7 @@ static __global__ void adamw(float *p, float *m, float *v, const float *g, int64
     p[i] = p[i] * s.lr_decay - (float)s.step_size * (mi / (sqrtf(vi) * (float)s.root_bc2 + s.eps));
 }
 void cuda_adamw(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq) {
+    cuda_flush(k);
     double bc1 = 1 - pow(s->beta1, s->t), bc2 = 1 - pow(s->beta2, s->t);
     struct adamw a = {(float)(1 - s->lr * s->weight_decay), (float)(1 - s->beta1), (float)s->beta2, (float)(1 - s->beta2), (float)s->eps, s->lr / bc1, 1 / sqrt(bc2), s->max_norm};
     if (n) adamw<<<(unsigned)ceil_div(n, 256), 256, 0, k->stream>>>(p, m, v, g, n, a, norm_sq);
