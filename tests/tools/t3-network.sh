@@ -1,5 +1,6 @@
 # Of all programs only distill-label opens a socket: seen by strace, and by what the programs are linked with.
 . "$SRC/tests/lib.sh"
+export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" # LeakSanitizer cannot work under ptrace
 . "$SRC/tests/servers/lib.sh"
 command -v strace >/dev/null || skip_all "no strace"
 strace -o t -e trace=network true 2>/dev/null || skip_all "strace may not trace here"
