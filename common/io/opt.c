@@ -13,11 +13,15 @@ static const char *tool = "coador", *synopsis = "";
 static const char *given[64];
 static int n_given;
 
+/* One write a line: programs beside each other share the terminal. */
 static void say(const char *kind, const char *fmt, va_list ap) {
+    char line[2048];
     fflush(stdout);
-    fprintf(stderr, "%s: %s", tool, kind);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    int n = snprintf(line, sizeof line, "%s: %s", tool, kind), room = (int)sizeof line - 1 - n;
+    int m = vsnprintf(line + n, (size_t)room, fmt, ap);
+    n += m < 0 ? 0 : m < room ? m : room - 1;
+    line[n++] = '\n';
+    fwrite(line, 1, (size_t)n, stderr);
 }
 
 #define SAY(kind)                                                                    \
