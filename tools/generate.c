@@ -121,15 +121,10 @@ static void check_template(struct job *j, const char *dir) {
     free(identity);
 }
 
-/* "DIR=0.5": the scale behind the last = when it is a number, else the whole is the directory. */
 static struct lora *open_adapter(struct job *j, const char *arg) {
     struct err e = ERR_INIT;
-    char *dir = xstrdup(arg), *eq = strrchr(dir, '='), *end = NULL;
-    double scale = eq ? strtod(eq + 1, &end) : 1;
-    if (eq && end != eq + 1 && !*end)
-        *eq = 0;
-    else
-        scale = 1;
+    double scale;
+    char *dir = lora_split_scale(arg, &scale);
     struct lora *a = lora_read(j->m, dir, j->any_base, &e);
     if (!a) die_err(&e);
     check_template(j, dir);

@@ -92,15 +92,10 @@ static void check_output(const struct job *j) {
 }
 
 /* ---- model and adapters ---- */
-/* "DIR=0.5": the scale behind the last = when it is a number, else the whole is the directory. */
 static struct lora *open_adapter(const struct job *j, const char *arg) {
     struct err e = ERR_INIT;
-    char *dir = xstrdup(arg), *eq = strrchr(dir, '='), *end = NULL, *template = NULL;
-    double scale = eq ? strtod(eq + 1, &end) : 1;
-    if (eq && end != eq + 1 && !*end)
-        *eq = 0;
-    else
-        scale = 1;
+    double scale;
+    char *dir = lora_split_scale(arg, &scale), *template = NULL;
     if (!isfinite(scale)) die_usage("--adapter %s: the scale is not a finite number", arg);
     if (io_exists(j->output) && within(dir, j->output)) die_usage("-o %s would replace the adapter %s", j->output, dir);
     struct lora *a = lora_read(j->m, dir, j->any_base, &e);

@@ -125,7 +125,8 @@ int llama_train(struct llama_pass *p, const struct lora *a, const struct packed 
     return download(p, loss, p->loss, (size_t)b->M, e);
 }
 
-int llama_score(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *loss, struct err *e) {
+/* The selected rows of a forward pass: 1, 0 when none is selected (nothing ran), -1 on an error. */
+static int forward_selected(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, struct err *e) {
     check_adapters(p, a, n_adapters);
     if (check_batch(p, b, e) < 0) return -1;
     if (b->M == 0) return 0;
@@ -133,18 +134,19 @@ int llama_score(struct llama_pass *p, const struct lora *const *a, int n_adapter
     struct run r = run_of(p, a, n_adapters, b);
     forward(p, &r, b);
     select_rows(p, b);
+    return 1;
+}
+
+int llama_score(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *loss, struct err *e) {
+    int rc = forward_selected(p, a, n_adapters, b, e);
+    if (rc <= 0) return rc;
     head_losses(p, b, false);
     return download(p, loss, p->loss, (size_t)b->M, e);
 }
 
 int llama_logits(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *logits, struct err *e) {
-    check_adapters(p, a, n_adapters);
-    if (check_batch(p, b, e) < 0) return -1;
-    if (b->M == 0) return 0;
-    if (upload_batch(p, b, e) < 0) return -1;
-    struct run r = run_of(p, a, n_adapters, b);
-    forward(p, &r, b);
-    select_rows(p, b);
+    int rc = forward_selected(p, a, n_adapters, b, e);
+    if (rc <= 0) return rc;
     size_t V = (size_t)p->m->cfg.V;
     for (int at = 0; at < b->M; at += p->chunk) {
         int n = b->M - at < p->chunk ? b->M - at : p->chunk;

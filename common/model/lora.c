@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 float lora_scale(const struct lora_config *c) { return (float)(c->alpha / (c->rslora ? sqrt((double)c->r) : (double)c->r)); }
 
@@ -107,4 +108,14 @@ int lora_upload(struct lora *a, const float *p, struct err *e) {
     size_t bytes = (size_t)a->n * 4;
     if (dev_err(a->d, a->d->upload(a->d->ctx, a->p, p, bytes), e, "writing the adapter", bytes) < 0) return -1;
     return dev_err(a->d, a->d->sync(a->d->ctx), e, "writing the adapter", bytes);
+}
+
+char *lora_split_scale(const char *arg, double *scale) {
+    char *dir = xstrdup(arg), *eq = strrchr(dir, '='), *end = NULL;
+    *scale = eq ? strtod(eq + 1, &end) : 1;
+    if (eq && end != eq + 1 && !*end)
+        *eq = 0;
+    else
+        *scale = 1;
+    return dir;
 }

@@ -37,6 +37,9 @@ struct lora {
    (lora.c), the same on any device; B zero. RC_INPUT where r < 1 or no site is chosen. give: lora_free. */
 struct lora *lora_new(const struct model *m, const struct lora_config *cfg, uint64_t seed, struct err *e);
 void lora_free(struct lora *a);
+/* "DIR=0.5" as users write an adapter: gives DIR and sets *scale to what stands behind the last = if that is a number; else the
+   whole is the directory and the scale 1. free(3). */
+char *lora_split_scale(const char *arg, double *scale);
 /* Reads a PEFT directory for this model: unknown tensors, missing ones, other shapes, unsupported config fields (DoRA,
    bias, modules_to_save, rank patterns, …) are errors. Checks coador.json's hashes when there unless `any_base`.
    cfg.per_module is false: it is not PEFT's to store. give: lora_free. */
