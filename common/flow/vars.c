@@ -221,6 +221,26 @@ static struct yaml *find(const struct vars *v, const char *expr, struct yaml *ke
     return (struct yaml *)y;
 }
 
+/* Puts "[a, b]" in the place of list y. */
+static int set_list(struct yaml *y, const char *value, struct err *e) {
+    struct err ignored = ERR_INIT;
+    struct yaml *new = yaml_parse(value, strlen(value), "--set", &ignored);
+    int rc = new && new->type == YAML_LIST && new->count ? 0 : err_set(e, RC_USAGE, "is a list, expected one that is not empty, like [1,2]");
+    if (!rc) {
+        for (struct yaml *k = new->first; k; k = k->next) k->line = y->line;
+        new->line = y->line;
+        replace_value(y, new);
+    }
+    yaml_free(new);
+    return rc;
+}
+
+static void set_scalar(struct yaml *y, const char *value) {
+    free(y->text);
+    y->text = xstrdup(value);
+    y->quoted = !*value; /* an empty value is an empty string */
+}
+
 int vars_set(struct vars *v, const char *assignment, struct err *e) {
     const char *eq = strchr(assignment, '=');
     if (!eq || eq == assignment) return err_set(e, RC_USAGE, "--set %s: expected NAME=VALUE", assignment);
@@ -228,15 +248,14 @@ int vars_set(struct vars *v, const char *assignment, struct err *e) {
     char *name = xmemdup0(assignment, (size_t)(eq - assignment));
     struct yaml key, *y = find(v, name, &key, e);
     int rc = 0;
-    if (!y) {
+    if (!y)
         rc = err_set(e, RC_USAGE, "--set %s: the pipeline has no variable %s", assignment, name);
-    } else if (y->type != YAML_SCALAR) {
-        rc = err_set(e, RC_USAGE, "--set %s: %s is a %s, only single values can be set", assignment, name, y->type == YAML_LIST ? "list" : "map");
-    } else {
-        free(y->text);
-        y->text = xstrdup(eq + 1);
-        y->quoted = !*y->text; /* an empty value is an empty string */
-    }
+    else if (y->type == YAML_MAP)
+        rc = err_set(e, RC_USAGE, "--set %s: %s is a map, only values and lists can be set", assignment, name);
+    else if (y->type == YAML_SCALAR)
+        set_scalar(y, eq + 1);
+    else if (set_list(y, eq + 1, e) < 0)
+        rc = err_prefix(e, "--set %s: %s ", assignment, name);
     free(name);
     return rc;
 }
@@ -280,10 +299,27 @@ static void put_plain(struct buf *b, const char *s, const char *end) {
         if (!(*s == '\\' && end - s > 2 && s[1] == '$' && s[2] == '{')) buf_addc(b, *s);
 }
 
+/* A value as it stands in text; a list is its values with a space between, for commands that take them all. */
+static char *reference_text(const struct yaml *y, struct err *e) {
+    if (y->type != YAML_LIST || !y->count) return vars_text(y, e);
+    struct buf b = BUF_INIT;
+    for (const struct yaml *k = y->first; k; k = k->next) {
+        char *value = vars_text(k, e);
+        if (!value) {
+            err_prefix(e, "has an element that ");
+            buf_release(&b);
+            return NULL;
+        }
+        buf_addf(&b, "%s%s", k == y->first ? "" : " ", value);
+        free(value);
+    }
+    return buf_detach(&b);
+}
+
 static int put_reference(const struct vars *v, const char *expr, struct buf *b, struct var_uses *uses, struct err *e) {
     struct yaml key, *y = find(v, expr, &key, e);
     if (!y) return -1;
-    char *value = vars_text(y, e);
+    char *value = reference_text(y, e);
     if (!value) return err_prefix(e, "${%s} ", expr);
     used(uses, expr, value);
     buf_adds(b, value);

@@ -15,7 +15,8 @@ void vars_init(struct vars *v);
 void vars_release(struct vars *v);
 /* Adds a `vars` list (maps only). Maps merge; a name given twice is an error unless `replace`. Messages say file:line. */
 int vars_merge(struct vars *v, const struct yaml *list, const char *file, bool replace, struct err *e);
-/* "a.b=VALUE" from the command line: the variable must be there and hold one value. RC_USAGE else. */
+/* "a.b=VALUE" from the command line: the variable must be there and hold one value, or a list, which takes a list "[1,2]".
+   RC_USAGE else. */
 int vars_set(struct vars *v, const char *assignment, struct err *e);
 
 /* Which variables a text used, each once: for the provenance. */
@@ -28,8 +29,8 @@ struct var_uses {
 };
 void var_uses_release(struct var_uses *u);
 
-/* `text` with its ${…} replaced; give. NULL and e (RC_INPUT, without a place) where a variable is missing or is a list
-   or a map. uses may be NULL. */
+/* `text` with its ${…} replaced; give. NULL and e (RC_INPUT, without a place) where a variable is missing or is a map,
+   or a list with one inside. A list is its values with a space between (DVC refuses it). uses may be NULL. */
 char *vars_expand(const struct vars *v, const char *text, struct var_uses *uses, struct err *e);
 /* A copy of y with its scalars expanded; one that is exactly "${x}" becomes a copy of x, lists and maps too.
    give: yaml_free. */

@@ -69,7 +69,7 @@ static void refused(void **state) {
     refuses(&v, "${name.x}", "no such variable");
     refuses(&v, "${item}", "no such variable");
     refuses(&v, "${a}", "${a} is a map");
-    refuses(&v, "${a.b}", "${a.b} is a list");
+    refuses(&v, "${a.b}", "${a.b} has an element that is a map");
     refuses(&v, "${empty}", "${empty} is empty");
     vars_release(&v);
 }
@@ -125,7 +125,9 @@ static void setting(void **state) {
     assert_int_equal(vars_set(&v, "name=", &e), 0);
     assert_int_equal(vars_set(&v, "empty=now", &e), 0);
     expands(&v, "${a.b[1].c} ${lr} [${name}] ${empty}", "new=1 1e-05 [] now");
-    static const char *const wrong[] = {"lr", "=1", "l=1", "a=1", "a.b=1", "lr.x=1", "lr[=1", "name=\xff"};
+    assert_int_equal(vars_set(&v, "a.b=[7, 'x y', 1e-4]", &e), 0);
+    expands(&v, "${a.b} ${a.b[0]} ${a.d}", "7 x y 0.0001 7 true");
+    static const char *const wrong[] = {"lr", "=1", "l=1", "a=1", "a.b=1", "a.b=[]", "a.b={c: 1}", "a.b=[1", "lr.x=1", "lr[=1", "name=\xff"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         if (vars_set(&v, wrong[i], &e) == 0) fail_msg("%s was taken", wrong[i]);
         assert_int_equal(e.code, RC_USAGE);

@@ -83,6 +83,9 @@ run; is 'an out without provenance counts as absent' "$(ran)" 'sort '
 run --set train.seed=8 --set 'train.bits[1]=fp4'
 is '--set reaches nested names and list elements' "$(ran)" 'report train@fp4 train@int8 ' # fp4 is a new stage; report fails below
 run; is 'and back' "$(ran)" 'report train@int8 '
+run --set 'train.bits=[nf4,int4]'
+is '--set replaces a list' "$(ran)" 'report train@int4 '
+run; is 'what other lists made stays' "$(ran)" ''
 exits 'an unknown variable' 2 'no variable epochs' "$coador" pipeline status pipelines/p --set epochs=1
 exits 'a variable that is a map' 2 'train is a map' "$coador" pipeline status pipelines/p --set train=1
 

@@ -53,8 +53,8 @@ stages:
   s:
     cmd: echo ${a.c}
 E
-bad 'a list in text' 'cmd: \$\{a\} is a list, expected one value' <<'E'
-vars: [{a: [1]}]
+bad 'a list of lists in text' 'cmd: \$\{a\} has an element that is a list, expected one value' <<'E'
+vars: [{a: [[1]]}]
 stages: {s: {cmd: "echo x${a}"}}
 E
 bad 'an index out of range' 'a\[1\]\}: no such variable' <<'E'
