@@ -5,6 +5,7 @@
 #include "common/io/queue.h"
 #include "common/model/generate.h"
 #include "common/model/score.h"
+#include "common/text/asked.h"
 #include "common/text/chat.h"
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +23,10 @@ struct pending { /* a record that came in and has not gone out */
 
 struct job {
     /* options */
-    const char *model, *output, *device, *schema_file, *regex, *prefix;
+    const char *model, *output, *device;
     struct opt_list adapters, stop, choices;
     int base, space, unknown;
+    struct asked ask; /* of answers */
     int64_t max_new, top_k, seed, threads, batch, max_cached, max_rejects;
     double temperature, top_p, penalty;
     bool chat, score, any_base;
@@ -34,7 +36,6 @@ struct job {
     struct lora **lora;
     struct chat *template;
     int32_t eos[9]; /* ids that end an answer */
-    struct schema *schema;
     struct vocab *vocab;
     struct constraint *constraint;
     struct generator *gen;
@@ -67,12 +68,13 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
         {"top-p", 0, OPT_REAL, &j->top_p, "P", "sample from the likeliest tokens that reach probability P (1)", 1e-9, 1},
         {"repetition-penalty", 0, OPT_REAL, &j->penalty, "X", "make tokens already seen less likely (1)", 1e-3, 1e3},
         {"stop", 0, OPT_LIST, &j->stop, "TEXT", "end an answer before this text; may be repeated", 0, 0},
-        {"schema", 0, OPT_STR, &j->schema_file, "FILE", "answers are JSON documents that fit this JSON Schema", 0, 0},
-        {"regex", 0, OPT_STR, &j->regex, "PATTERN", "answers match this regular expression from end to end", 0, 0},
+        {"schema", 0, OPT_STR, &j->ask.schema_file, "FILE", "answers are JSON documents that fit this JSON Schema", 0, 0},
+        {"regex", 0, OPT_STR, &j->ask.regex, "PATTERN", "answers match this regular expression from end to end", 0, 0},
+        {"gbnf", 0, OPT_STR, &j->ask.gbnf_file, "FILE", "answers are what this grammar in llama.cpp's GBNF derives", 0, 0},
         {"choice", 0, OPT_LIST, &j->choices, "A,B,C", "answers are one of these; may be repeated", 0, 0},
         {"whitespace", 0, OPT_CHOICE, &j->space, "compact|python|bounded", "between the tokens of JSON, with --schema", 0, 0},
         {"unknown-keywords", 0, OPT_CHOICE, &j->unknown, "error|annotate", "of the schema: refuse them or pass over them", 0, 0},
-        {"prefix", 0, OPT_STR, &j->prefix, "TEXT", "how a constrained answer begins (an optional space)", 0, 0},
+        {"prefix", 0, OPT_STR, &j->ask.prefix, "TEXT", "how a constrained answer begins (an optional space)", 0, 0},
         {"seed", 's', OPT_INT, &j->seed, "N", "of the sampling (0)", 0, 9e15},
         {"score", 0, OPT_FLAG, &j->score, NULL, "log-probability of each record's completion instead of answers", 0, 0},
         {"batch", 'b', OPT_INT, &j->batch, "N", "records at once (8)", 1, 4096},
@@ -87,18 +89,24 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
     if (!j->model) die_usage("--model is missing");
     for (int i = 0; i < j->stop.n; i++)
         if (!*j->stop.v[i]) die_usage("--stop needs a text that is not empty");
-    static const char *const answering[] = {"max-new-tokens", "temperature", "top-k", "top-p", "repetition-penalty", "stop", "seed", "max-cached-tokens", "batch", "schema", "regex", "choice"};
+    static const char *const answering[] = {"max-new-tokens", "temperature", "top-k", "top-p", "repetition-penalty", "stop", "seed", "max-cached-tokens", "batch", "schema", "regex", "gbnf", "choice"};
     for (size_t i = 0; j->score && i < sizeof answering / sizeof *answering; i++)
         if (opt_given(answering[i])) die_usage("--score generates nothing: --%s has no meaning with it", answering[i]);
-    int kinds = (j->schema_file != NULL) + (j->regex != NULL) + (j->choices.n > 0);
-    if (kinds > 1) die_usage("--schema, --regex and --choice exclude each other");
+    int kinds = (j->ask.schema_file != NULL) + (j->ask.regex != NULL) + (j->ask.gbnf_file != NULL) + (j->choices.n > 0);
+    if (kinds > 1) die_usage("--schema, --regex, --gbnf and --choice exclude each other");
     if (kinds && j->stop.n) die_usage("--stop would cut a constrained answer");
-    if (!kinds && j->prefix) die_usage("--prefix has no meaning without --schema, --regex or --choice");
+    if (!kinds && j->ask.prefix) die_usage("--prefix has no meaning without --schema, --regex, --gbnf or --choice");
     static const char *const of_schema[] = {"whitespace", "unknown-keywords"};
-    for (size_t i = 0; !j->schema_file && i < sizeof of_schema / sizeof *of_schema; i++)
+    for (size_t i = 0; !j->ask.schema_file && i < sizeof of_schema / sizeof *of_schema; i++)
         if (opt_given(of_schema[i])) die_usage("--%s has no meaning without --schema", of_schema[i]);
     if (!j->temperature && (opt_given("top-k") || opt_given("top-p"))) die_usage("--top-k and --top-p need a --temperature above 0");
     *input = n ? argv[0] : "-";
+    const char *file = j->ask.schema_file ? j->ask.schema_file : j->ask.gbnf_file;
+    if (file && !strcmp(file, "-") && !strcmp(*input, "-")) die_usage("standard input (-) is named twice: at most one input may be -");
+    j->ask.space = (enum grammar_space)j->space;
+    j->ask.annotate_unknown = j->unknown;
+    j->ask.choices = j->choices.v;
+    j->ask.n_choices = j->choices.n;
 }
 
 static void open_device(struct job *j) {
@@ -143,44 +151,13 @@ static void open_model(struct job *j) {
     for (int i = 0; i < j->adapters.n; i++) j->lora[i] = open_adapter(j, j->adapters.v[i]);
 }
 
-/* Every "A,B,C" cut at its commas. */
-static struct grammar *choices_grammar(struct job *j, const struct grammar_options *o, struct err *e) {
-    const char **v = NULL;
-    int n = 0, cap = 0;
-    for (int i = 0; i < j->choices.n; i++) {
-        char *copy = xstrdup(j->choices.v[i]), *rest = copy;
-        while (rest) {
-            GROW(v, n, cap);
-            v[n++] = xstrdup(strsep(&rest, ","));
-        }
-        free(copy);
-    }
-    struct grammar *g = grammar_from_choices(v, n, o, e);
-    for (int i = 0; i < n; i++) free((char *)v[i]);
-    free(v);
-    return g;
-}
-
-static struct grammar *make_grammar(struct job *j, const uint64_t *bytes) {
-    struct err e = ERR_INIT;
-    struct grammar_options o = {(enum grammar_space)j->space, j->prefix, bytes};
-    struct grammar *g = j->schema ? grammar_from_schema(j->schema, &o, &e) : j->regex ? grammar_from_regex(j->regex, &o, &e) : choices_grammar(j, &o, &e);
-    if (!g) die_err(&e);
-    return g;
-}
-
-/* Before the weights: a schema that cannot be kept must not cost the loading of a model. */
-static void check_constraint(struct job *j) {
-    struct err e = ERR_INIT;
-    struct schema_options o = {.annotate_unknown = j->unknown};
-    if (j->schema_file && !(j->schema = schema_read_file_with(j->schema_file, &o, &e))) die_err(&e);
-    if (j->schema || j->regex || j->choices.n) grammar_free(make_grammar(j, NULL));
-}
-
 static void open_constraint(struct job *j) {
-    if (!j->schema && !j->regex && !j->choices.n) return;
+    struct err e = ERR_INIT;
+    if (!asked_any(&j->ask)) return;
     j->vocab = vocab_new(j->m->tok);
-    j->constraint = constraint_new(make_grammar(j, vocab_bytes(j->vocab)), j->vocab, j->m->tok);
+    struct grammar *g = asked_grammar(&j->ask, vocab_bytes(j->vocab), &e);
+    if (!g) die_err(&e);
+    j->constraint = constraint_new(g, j->vocab, j->m->tok);
     uint32_t least = constraint_shortest(j->constraint);
     if (least > j->max_new) die(RC_INPUT, "--max-new-tokens %lld is too few: the shortest answer takes %u", (long long)j->max_new, least);
 }
@@ -279,10 +256,10 @@ static void emit(struct job *j) {
 /* ---- answering ---- */
 /* The last word on an answer under a schema: strict JSON and the validator, which also sees a member twice. */
 static int check_answer(struct job *j, const struct gen_answer *a, struct err *e) {
-    if (!j->schema) return 0;
-    size_t skip = j->prefix ? strlen(j->prefix) : a->text.n && *a->text.p == ' ';
+    if (!j->ask.schema) return 0;
+    size_t skip = j->ask.prefix ? strlen(j->ask.prefix) : a->text.n && *a->text.p == ' ';
     struct json_doc *d = json_parse(a->text.p + skip, a->text.n - skip, e);
-    int rc = d ? schema_validate(j->schema, json_root(d), e) : -1;
+    int rc = d ? schema_validate(j->ask.schema, json_root(d), e) : -1;
     json_doc_free(d);
     return rc < 0 ? err_prefix(e, "the answer does not fit the schema: ") : 0;
 }
@@ -399,7 +376,7 @@ static void open_all(struct job *j, const char *input) {
     j->in = record_queue_open(input, j->window, &e);
     if (!j->in) die_err(&e);
     check(out_open(&j->out, j->output, &e), &e);
-    check_constraint(j);
+    check(asked_read(&j->ask, &e), &e); /* a schema that cannot be kept must not cost it either */
     open_model(j);
     if (!j->score) {
         open_generator(j);
@@ -416,7 +393,7 @@ static void release(struct job *j) {
     generator_free(j->gen);
     constraint_free(j->constraint);
     vocab_free(j->vocab);
-    schema_free(j->schema);
+    asked_release(&j->ask);
     scorer_free(j->scorer);
     for (int i = 0; i < j->adapters.n; i++) lora_free(j->lora[i]);
     free(j->lora);

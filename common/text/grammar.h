@@ -1,5 +1,5 @@
 /* Grammars for constrained decoding: what an answer may look like, byte by byte. Made from a JSON Schema, a regular
-   expression or a list of choices; mask.h applies one to the tokens of a model.
+   expression, a GBNF grammar or a list of choices; mask.h applies one to the tokens of a model.
    A state is a number: copied freely, good as long as the grammar. One thread at a time on one grammar.
    From a schema: every document that is accepted is valid (fail-closed); of a valid value one way to write it is accepted,
    mostly the one of json_put_value: properties in the schema's order and before others, strings of enums, keys and strings
@@ -30,6 +30,8 @@ struct grammar;
    fits is an error, too. give: grammar_free. */
 struct grammar *grammar_from_schema(const struct schema *s, const struct grammar_options *o, struct err *e);
 struct grammar *grammar_from_regex(const char *pattern, const struct grammar_options *o, struct err *e); /* matched from end to end */
+/* A grammar in llama.cpp's GBNF (its parts: grammar_gbnf.h); messages begin with "file:line: ". */
+struct grammar *grammar_from_gbnf(const char *text, size_t n, const char *file, const struct grammar_options *o, struct err *e);
 struct grammar *grammar_from_choices(const char *const *v, int n, const struct grammar_options *o, struct err *e);
 void grammar_free(struct grammar *g);
 

@@ -39,7 +39,17 @@ static bool looks(const struct regex *r) { return anchors(r, R_LOOK) || anchors(
 /* ---- terms ---- */
 static term emit(struct emit *m, const struct regex *r, term then);
 
-static term emit_cat(struct emit *m, const struct regex *c, term then) { return c ? emit(m, c, emit_cat(m, c->next, then)) : then; }
+static term emit_cat(struct emit *m, const struct regex *c, term then) {
+    const struct regex **v = NULL;
+    size_t n = 0, cap = 0;
+    for (; c; c = c->next) {
+        GROW(v, n, cap);
+        v[n++] = c;
+    }
+    while (n > 0) then = emit(m, v[--n], then);
+    free(v);
+    return then;
+}
 
 static term emit_rep(struct emit *m, const struct regex *r, term then) {
     if (looks(r->first) || anchors(r->first, R_START) || anchors(r->first, R_END)) {

@@ -17,7 +17,10 @@ static uint32_t mul_sat(uint32_t a, uint32_t b) {
 static bool nullable_now(struct terms *x, term t) {
     const struct term_node n = x->v[t];
     switch (n.kind) {
-    case T_CAT: return term_nullable(x, n.a) && term_nullable(x, n.b);
+    case T_CAT: /* without recursion: the spine is the stack, and may be long */
+        for (; x->v[t].kind == T_CAT; t = x->v[t].b)
+            if (!term_nullable(x, x->v[t].a)) return false;
+        return term_nullable(x, t);
     case T_OR:
         for (uint32_t i = 0; i < n.b; i++)
             if (term_nullable(x, x->lists[n.a + i])) return true;
@@ -58,15 +61,35 @@ static term derive_list(struct terms *x, term t, int c) {
     return r;
 }
 
+/* Along the spine as far as it may be empty, without recursion. */
+static term derive_cat(struct terms *x, term t, int c) {
+    term *v = NULL, r = TERM_EMPTY;
+    size_t n = 0, cap = 0;
+    for (bool more = true; more;) {
+        struct term_node k = x->v[t];
+        if (k.kind != T_CAT) {
+            more = false;
+            r = term_derive(x, t, c);
+        } else {
+            more = term_nullable(x, k.a);
+            r = term_cat(x, term_derive(x, k.a, c), k.b);
+            t = k.b;
+        }
+        if (!more && !n) return r;
+        GROW(v, n, cap);
+        v[n++] = r;
+    }
+    r = term_or(x, v, n);
+    free(v);
+    return r;
+}
+
 static term derive_now(struct terms *x, term t, int c) {
     struct term_node n = x->v[t];
     unsigned b = x->first_of[c];
     switch (n.kind) {
     case T_SET: return byteset_has(&x->sets[n.a], b) ? TERM_EPS : TERM_EMPTY;
-    case T_CAT: {
-        term left = term_cat(x, term_derive(x, n.a, c), n.b);
-        return term_nullable(x, n.a) ? term_or2(x, left, term_derive(x, n.b, c)) : left;
-    }
+    case T_CAT: return derive_cat(x, t, c);
     case T_OR:
     case T_AND: return derive_list(x, t, c);
     case T_NOT: return term_not(x, term_derive(x, n.a, c));

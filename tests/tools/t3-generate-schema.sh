@@ -32,6 +32,11 @@ is "white space where JSON allows it" "$(report <w.jsonl | jq -c '[.[0],.[1]]')"
 
 is "a pattern" "$(gen -n 9 --prefix '' --regex '[ab]{2}-\d+(x|yz)?' q.jsonl | jq -r .output | grep -cvE '^[ab]{2}-[0-9]+(x|yz)?$')" 0
 is "choices" "$(gen -n 9 --prefix ' ' --choice 'sim,não' --choice talvez q.jsonl | jq -r .output | sort -u | tr '\n' '|')" ' não| sim| talvez|'
+is "choices with commas and backslashes" "$(gen -n 9 --prefix '' --choice 'a\,b,c\\d' q.jsonl | jq -r .output | sort -u | tr '\n' '|')" 'a,b|c\d|'
+is "choices that begin alike" "$(gen -n 9 --prefix '' --choice 'a,ab,abc' q.jsonl | jq -r .output | sort -u | tr '\n' '|')" 'a|ab|abc|'
+printf '# two lists\nroot ::= ("- " item)+ | none\nitem ::= [^\\n]{1,3} "\\n"\nnone ::= "\\u2205"\n' >list.gbnf
+is "a grammar" "$(gen -n 20 --prefix '' --gbnf list.gbnf q.jsonl | jq -c 'select(.output|test("^((- [^\n]{1,3}\n)+|∅)$")|not)' | wc -l)" 0
+is "whose answers differ" "$(gen -n 20 --prefix '' --gbnf list.gbnf q.jsonl | jq -r .finish_reason | sort -u | tr '\n' '|')" 'schema|stop|'
 is "an answer that leaves no choice needs no model" "$(head -1 q.jsonl | gen -n 9 --prefix '' --choice sim | jq -c '[.output,.finish_reason,.usage.model_calls]')" '["sim","stop",0]'
 
 # before the weights: the model does not even exist
@@ -46,10 +51,14 @@ bad "a broken schema" 'cut.json:2: column 1: text ends' --schema cut.json
 bad "a schema that nothing fits" 'never.json: no answer fits' --schema never.json
 bad "a broken pattern" 'regular expression a\(b: a group has no end' --regex 'a(b'
 echo '{"type":"object","propertyOrder":1}' >unknown.json
+printf 'root ::= "a" x\nx ::= [a\n' >bad.gbnf
+bad "a broken grammar" 'bad.gbnf:2: a class has no end' --gbnf bad.gbnf
 bad "a keyword that nobody knows" 'keyword "propertyOrder" is not supported' --schema unknown.json
 is "or passed over" "$(head -1 q.jsonl | gen -n 9 --prefix '' --unknown-keywords annotate --schema unknown.json | jq .error)" null
 exits "no schema file" 4 'cannot open none.json' gen --schema none.json q.jsonl
 exits "two kinds at once" 2 'exclude each other' gen --schema open.json --regex a q.jsonl
+exits "an empty choice" 2 'an empty text' gen --choice 'a,,b' q.jsonl
+exits "grammar and records from one input" 2 'named twice' gen --gbnf - -
 exits "stop strings" 2 'would cut a constrained answer' gen --schema open.json --stop x q.jsonl
 exits "white space without a schema" 2 'has no meaning' gen --whitespace python q.jsonl
 exits "a prefix of nothing" 2 'has no meaning' gen --prefix x q.jsonl
