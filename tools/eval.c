@@ -1,25 +1,28 @@
-/* eval: scores of systems on a task, with intervals and paired tests; needs no model.
-   coador eval --schema schema.json --cluster article base=zero.jsonl tuned=tuned.jsonl */
+/* eval: scores of systems on a task, with intervals, paired tests and a report; needs no model.
+   coador eval --schema schema.json --cluster article base=zero.jsonl tuned@1=one.jsonl tuned@2=two.jsonl */
 #include "common/io/io.h"
 #include "common/io/jsonl.h"
 #include "common/io/opt.h"
+#include "common/stats/losses.h"
 #include "common/stats/report.h"
 #include "common/stats/svg.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] = "coador eval [OPTION]... --schema SCHEMA [[NAME=]FILE]...";
+static const char usage[] = "coador eval [OPTION]... --schema SCHEMA [[NAME[@SEED]=]FILE]...";
 
 struct job {
-    const char *schema, *truth, *cluster, *json, *svg, *output;
-    struct opt_list curves, minima;
-    int64_t bootstrap, permutations, seed;
+    const char *schema, *truth, *json, *svg, *output, *html, *markdown, *teacher, *student, *reasoning;
+    struct opt_list curves, minima, about, questions, learning, notes;
+    int64_t bootstrap, permutations, seed, differing;
+    struct report_options o;
     int n;
     char **operands;
     struct task task;
     struct reference ref;
-    struct answers *systems;
+    struct systems systems;
+    struct losses losses;
     struct report report;
 };
 
@@ -27,58 +30,95 @@ static void check(int rc, const struct err *e) {
     if (rc < 0) die_err(e);
 }
 
+/* Mistakes on the command line end as those that opt_parse finds. */
+_Noreturn static void fail(const struct err *e) {
+    if (e->code == RC_USAGE) die_usage("%s", e->msg);
+    die_err(e);
+}
+
+static void check_options(const struct job *j) {
+    if (!j->schema) die_usage("--schema is missing");
+    if (j->curves.n && !j->svg && !j->html) die_usage("--curve needs --svg DIR or --report FILE");
+    if (j->json && !strcmp(j->json, "-") && j->output) die_usage("--json - writes no table: -o has no meaning with it");
+    if (!j->teacher != !j->student) die_usage("--teacher and --student are given together");
+    if (!j->teacher && (j->reasoning || opt_given("differing"))) die_usage("--reasoning-key and --differing need --teacher and --student");
+    if (!j->questions.n && opt_given("margin")) die_usage("--margin needs --question");
+    if (!j->html && !j->markdown && (j->o.title || j->notes.n)) die_usage("--title and --note need --report or --report-md");
+}
+
 static void parse(struct job *j, int argc, char **argv) {
     const struct option options[] = {
         {"schema", 0, OPT_STR, &j->schema, "SCHEMA", "JSON Schema of the answers; its enums are what is scored", 0, 0},
         {"truth", 0, OPT_STR, &j->truth, "FILE", "records with the true answers; without it the first FILE's own", 0, 0},
-        {"cluster", 0, OPT_STR, &j->cluster, "FIELD", "rows with the same FIELD (of the record or its row) are resampled together", 0, 0},
+        {"cluster", 0, OPT_STR, &j->o.cluster, "FIELD", "rows with the same FIELD (of the record or its row) are resampled together", 0, 0},
         {"bootstrap", 0, OPT_INT, &j->bootstrap, "N", "resamples for intervals (2000)", 100, 1e7},
         {"permutations", 0, OPT_INT, &j->permutations, "N", "resamples for paired tests (10000)", 100, 1e8},
         {"seed", 's', OPT_INT, &j->seed, "N", "of the resampling (0)", 0, 9e15},
         {"json", 0, OPT_STR, &j->json, "FILE", "all numbers as JSON; - writes them to stdout instead of the table", 0, 0},
-        {"svg", 0, OPT_STR, &j->svg, "DIR", "confusion matrices, and the loss curve with --curve, as SVG files in DIR", 0, 0},
+        {"svg", 0, OPT_STR, &j->svg, "DIR", "pictures as SVG files in DIR", 0, 0},
         {"curve", 0, OPT_LIST, &j->curves, "[NAME=]FILE", "metrics.jsonl of a training for the loss curve; may be repeated", 0, 0},
+        {"about", 0, OPT_LIST, &j->about, "NAME[@SEED]:KEY=VALUE", "what a system cost: rows, training, tokens, seconds, model, bytes, price or note", 0, 0},
+        {"question", 0, OPT_LIST, &j->questions, "A>B[=TEXT]", "whether A is better than B, answered in a sentence; may be repeated", 0, 0},
+        {"margin", 0, OPT_REAL, &j->o.margin, "X", "smallest difference of macro-F1 that matters (0.02)", 0, 1},
+        {"learning", 0, OPT_LIST, &j->learning, "NAME=SYSTEM,...", "a learning curve through these systems; may be repeated", 0, 0},
+        {"teacher", 0, OPT_STR, &j->teacher, "NAME", "system whose answers --student's are set against", 0, 0},
+        {"student", 0, OPT_STR, &j->student, "NAME", "see --teacher", 0, 0},
+        {"differing", 0, OPT_INT, &j->differing, "N", "rows to show where the two differ most (10)", 1, 1000},
+        {"reasoning-key", 0, OPT_STR, &j->reasoning, "KEY", "where in parsed the reasoning stands, in records without a field reasoning", 0, 0},
+        {"report", 0, OPT_STR, &j->html, "FILE", "all of it as one HTML page", 0, 0},
+        {"report-md", 0, OPT_STR, &j->markdown, "FILE", "the same as Markdown", 0, 0},
+        {"title", 0, OPT_STR, &j->o.title, "TEXT", "of the report", 0, 0},
+        {"note", 0, OPT_LIST, &j->notes, "TEXT", "shown at the top of the report; may be repeated", 0, 0},
         {"min", 0, OPT_LIST, &j->minima, "METRIC=X", "exit 1 if the first system is below; may be repeated", 0, 0},
         {"output", 'o', OPT_STR, &j->output, "FILE", "the table, instead of standard output", 0, 0},
         OPT_END};
+    static char stdin_name[] = "-";
+    static char *only[] = {stdin_name};
     j->n = opt_parse(argc, argv, "eval", usage, options);
-    j->operands = argv;
-    if (!j->schema) die_usage("--schema is missing");
-    if (j->curves.n && !j->svg) die_usage("--curve needs --svg DIR");
-    if (j->json && !strcmp(j->json, "-") && j->output) die_usage("--json - writes no table: -o has no meaning with it");
-    if (!j->n) {
-        static char stdin_name[] = "-";
-        static char *only[] = {stdin_name};
-        j->operands = only;
-        j->n = 1;
-    }
+    j->operands = j->n ? argv : only;
+    j->n = j->n ? j->n : 1;
+    check_options(j);
 }
 
-/* "NAME=FILE", or a name made from the file's: give. */
-static char *split_name(const char *operand, const char **file) {
-    const char *eq = strchr(operand, '=');
-    if (eq && eq != operand) {
-        *file = eq + 1;
-        return xmemdup0(operand, (size_t)(eq - operand));
-    }
-    *file = operand;
-    if (!strcmp(operand, "-")) return xstrdup("answers");
-    const char *base = strrchr(operand, '/');
-    base = base ? base + 1 : operand;
-    return xmemdup0(base, strcspn(base, "."));
-}
-
-static void read_systems(struct job *j) {
+static void read_all(struct job *j) {
     struct err e = ERR_INIT;
     bool learn = !j->truth;
-    if (j->truth) check(reference_read(&j->ref, &j->task, j->truth, j->cluster, &e), &e);
-    j->systems = xcalloc((size_t)j->n, sizeof *j->systems);
-    for (int i = 0; i < j->n; i++) {
-        const char *file, *name = split_name(j->operands[i], &file);
-        for (int k = 0; k < i; k++)
-            if (!strcmp(j->systems[k].name, name)) die_usage("two systems are called %s: give them names as NAME=FILE", name);
-        check(answers_read(&j->systems[i], &j->task, &j->ref, learn && !i, j->cluster, name, file, &e), &e);
-    }
+    if (j->truth) check(reference_read(&j->ref, &j->task, j->truth, j->o.cluster, &e), &e);
+    for (int i = 0; i < j->n; i++)
+        if (systems_add(&j->systems, &j->task, &j->ref, learn && !i, j->o.cluster, j->operands[i], &e) < 0) fail(&e);
+    for (int i = 0; i < j->curves.n; i++) check(losses_read(&j->losses, j->curves.v[i], &e), &e);
+}
+
+static void add_facts(struct job *j) {
+    struct err e = ERR_INIT;
+    struct facts_reader *f = facts_new(&j->systems);
+    for (int i = 0; i < j->about.n; i++)
+        if (facts_add(f, j->about.v[i], &e) < 0) fail(&e);
+    for (int i = 0; i < j->systems.n; i++) facts_of(f, i, &j->report.systems[i].facts);
+    facts_free(f);
+}
+
+static int system_called(const struct job *j, const char *option, const char *name) {
+    int i = systems_find(&j->systems, name, strlen(name));
+    if (i < 0) die_usage("--%s %s: no system is called so", option, name);
+    if (!j->report.systems[i].classified) die(RC_INPUT, "--%s %s: its records have no field parsed", option, name);
+    return i;
+}
+
+static void make(struct job *j) {
+    struct err e = ERR_INIT;
+    struct report *r = &j->report;
+    report_make(r, &j->task, &j->ref, &j->systems, &j->o);
+    r->losses = j->losses.v;
+    r->n_losses = j->losses.n;
+    add_facts(j);
+    for (int i = 0; i < j->questions.n; i++)
+        if (report_ask(r, j->questions.v[i], &e) < 0) fail(&e);
+    for (int i = 0; i < j->learning.n; i++)
+        if (report_learning(r, j->learning.v[i], &e) < 0) fail(&e);
+    if (!j->teacher) return;
+    int teacher = system_called(j, "teacher", j->teacher), student = system_called(j, "student", j->student);
+    if (differing_find(&r->differing, &j->task, &j->ref, &j->systems, teacher, student, (int)j->differing, j->reasoning, &e) < 0) fail(&e);
 }
 
 /* ---- pictures ---- */
@@ -98,13 +138,13 @@ static void file_name(struct buf *b, const char *a, const char *c) {
 }
 
 static void draw_confusions(struct job *j) {
-    for (int i = 0; i < j->n; i++)
-        for (int g = 0; j->systems[i].has_parsed && g < j->task.n_groups; g++) {
+    for (int i = 0; i < j->systems.n; i++)
+        for (int g = 0; j->report.systems[i].classified && g < j->task.n_groups; g++) {
             struct buf b = BUF_INIT, title = BUF_INIT, name = BUF_INIT;
             const struct group *x = &j->task.groups[g];
-            buf_addf(&title, "%s: %s", j->systems[i].name, x->name);
+            buf_addf(&title, "%s: %s", j->systems.v[i].name, x->name);
             svg_confusion(&b, title.p, x->labels, x->K, j->report.systems[i].g[g].counts);
-            file_name(&name, j->systems[i].name, x->name);
+            file_name(&name, j->systems.v[i].name, x->name);
             write_svg(j, name.p, &b);
             buf_release(&b);
             buf_release(&title);
@@ -112,61 +152,12 @@ static void draw_confusions(struct job *j) {
         }
 }
 
-struct points {
-    double *x, *y;
-    size_t n, cap_x, cap_y;
-};
-
-static void add_point(struct points *p, const struct json *x, const struct json *y) {
-    if (!x || !y || x->type != JSON_NUMBER || y->type != JSON_NUMBER) return;
-    GROW(p->x, p->n, p->cap_x);
-    GROW(p->y, p->n, p->cap_y);
-    p->x[p->n] = x->number;
-    p->y[p->n++] = y->number;
-}
-
-/* Two curves of one metrics file: training loss, and evaluation loss where there is any. */
-static int read_curves(struct curve *c, int n, const char *name, const char *file) {
-    struct err e = ERR_INIT;
-    struct jsonl *in = jsonl_open(file, &e);
-    struct record *r;
-    struct points loss = {0}, eval = {0};
-    int rc;
-    if (!in) die_err(&e);
-    while ((rc = jsonl_next(in, &r, &e)) > 0) {
-        add_point(&loss, record_get(r, "step"), record_get(r, "loss"));
-        add_point(&eval, record_get(r, "step"), record_get(r, "eval_loss"));
-        record_free(r);
-    }
-    check(rc, &e);
-    jsonl_close(in);
-    if (!loss.n) die(RC_INPUT, "%s: no record with step and loss", file);
-    struct buf label = BUF_INIT;
-    buf_addf(&label, "%s, held out", name);
-    c[n++] = (struct curve){name, loss.x, loss.y, (int)loss.n};
-    if (eval.n) c[n++] = (struct curve){buf_detach(&label), eval.x, eval.y, (int)eval.n};
-    buf_release(&label);
-    return n; /* names and points are the curves' now */
-}
-
-static void draw_curves(struct job *j) {
-    struct curve *c = xcalloc(2 * (size_t)j->curves.n, sizeof *c);
+static void draw_losses(struct job *j) {
     struct buf b = BUF_INIT;
-    int n = 0;
-    if (!j->curves.n) return free(c);
-    for (int i = 0; i < j->curves.n; i++) {
-        const char *file, *name = split_name(j->curves.v[i], &file);
-        n = read_curves(c, n, name, file);
-    }
-    svg_curves(&b, "Training loss", "step", "loss a token", c, n);
+    if (!j->losses.n) return;
+    svg_curves(&b, "Training loss", "step", "loss a token", j->losses.v, j->losses.n);
     write_svg(j, "loss.svg", &b);
     buf_release(&b);
-    for (int i = 0; i < n; i++) {
-        free((void *)c[i].name);
-        free((void *)c[i].x);
-        free((void *)c[i].y);
-    }
-    free(c);
 }
 
 /* ---- results ---- */
@@ -179,13 +170,19 @@ static void write_text(const char *path, const struct buf *b) {
 }
 
 static void write_results(struct job *j) {
-    struct buf text = BUF_INIT, json = BUF_INIT;
+    struct buf text = BUF_INIT, json = BUF_INIT, html = BUF_INIT, markdown = BUF_INIT;
     report_text(&j->report, &text);
     report_json(&j->report, &json);
+    report_html(&j->report, &html);
+    report_markdown(&j->report, &markdown);
+    if (j->html) write_text(j->html, &html);
+    if (j->markdown) write_text(j->markdown, &markdown);
     if (j->json) write_text(j->json, &json);
     if (!j->json || strcmp(j->json, "-")) write_text(j->output, &text);
     buf_release(&text);
     buf_release(&json);
+    buf_release(&html);
+    buf_release(&markdown);
 }
 
 struct minimum {
@@ -210,7 +207,7 @@ static int check_minima(struct job *j) {
         if (!report_metric(&j->report, m.name, &have))
             die_usage("--min %s: expected valid_rate, exact, accuracy, macro_f1, weighted_f1, kappa or perplexity", m.name);
         if (!(have >= m.want)) {
-            note("%s: %s is %.4f, below the minimum of %.4f", j->systems[0].name, m.name, have, m.want);
+            note("%s: %s is %.4f, below the minimum of %.4f", j->systems.v[0].name, m.name, have, m.want);
             rc = RC_NEGATIVE;
         }
         free(m.name);
@@ -218,34 +215,39 @@ static int check_minima(struct job *j) {
     return rc;
 }
 
+static void release_lists(struct job *j) {
+    struct opt_list *const lists[] = {&j->curves, &j->minima, &j->about, &j->questions, &j->learning, &j->notes};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) free(lists[i]->v);
+}
+
 int main(int argc, char **argv) {
-    struct job j = {.bootstrap = 2000, .permutations = 10000};
+    struct job j = {.bootstrap = 2000, .permutations = 10000, .differing = 10, .o = {.margin = 0.02}};
     struct err e = ERR_INIT;
     parse(&j, argc, argv);
     struct schema *schema = schema_read_file(j.schema, &e);
     if (!schema) die_err(&e);
     if (task_init(&j.task, schema, &e) < 0) die(e.code, "%s: %s", j.schema, e.msg);
-    read_systems(&j);
-    struct report_options o = {(int)j.bootstrap, (int)j.permutations, (uint64_t)j.seed};
-    report_make(&j.report, &j.task, &j.ref, j.systems, j.n, &o);
+    read_all(&j);
+    j.o.bootstrap = (int)j.bootstrap;
+    j.o.permutations = (int)j.permutations;
+    j.o.seed = (uint64_t)j.seed;
+    j.o.notes = j.notes.v;
+    j.o.n_notes = j.notes.n;
+    make(&j);
     int rc = check_minima(&j);
     if (j.svg) {
         check(io_mkdirs(j.svg, &e), &e);
         draw_confusions(&j);
-        draw_curves(&j);
+        draw_losses(&j);
     }
     write_results(&j);
     report_release(&j.report);
-    for (int i = 0; i < j.n; i++) {
-        free((void *)j.systems[i].name);
-        answers_release(&j.systems[i]);
-    }
-    free(j.systems);
+    systems_release(&j.systems);
+    losses_release(&j.losses);
     reference_release(&j.ref);
     task_release(&j.task);
     schema_free(schema);
-    free(j.curves.v);
-    free(j.minima.v);
+    release_lists(&j);
     io_close_stdout();
     return rc;
 }

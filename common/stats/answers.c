@@ -1,78 +1,11 @@
 /* Answers aligned with a reference: see answers.h. */
 #include "common/stats/answers.h"
 #include "common/io/jsonl.h"
-#include "common/stats/confusion.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the task ---- */
-static const char *last_part(const char *path) {
-    const char *dot = strrchr(path, '.');
-    return dot ? dot + 1 : path;
-}
-
-static bool same_values(const struct schema *s, int a, int b) {
-    int n = schema_field_n_values(s, a);
-    if (n != schema_field_n_values(s, b)) return false;
-    for (int k = 0; k < n; k++)
-        if (strcmp(schema_field_value(s, a, k), schema_field_value(s, b, k))) return false;
-    return true;
-}
-
-static int group_for(struct task *t, int field) {
-    for (int i = 0; i < field; i++)
-        if (same_values(t->schema, i, field)) return t->group_of[i];
-    struct group *g = &t->groups[t->n_groups];
-    g->K = schema_field_n_values(t->schema, field);
-    g->labels = xcalloc((size_t)g->K, sizeof *g->labels);
-    for (int k = 0; k < g->K; k++) g->labels[k] = schema_field_value(t->schema, field, k);
-    return t->n_groups++;
-}
-
-static void name_group(struct task *t, int g) {
-    struct buf b = BUF_INIT;
-    const char *shared = NULL;
-    bool same = true;
-    for (int i = 0; i < t->n_fields; i++) {
-        if (t->group_of[i] != g) continue;
-        const char *part = last_part(t->field[i]);
-        same = same && (!shared || !strcmp(shared, part));
-        shared = part;
-        buf_addf(&b, "%s%s", b.n ? "," : "", t->field[i]);
-    }
-    t->groups[g].name = t->groups[g].n_fields > 1 && same ? xstrdup(shared) : buf_detach(&b);
-    buf_release(&b);
-}
-
-int task_init(struct task *t, const struct schema *s, struct err *e) {
-    *t = (struct task){.schema = s, .n_fields = schema_n_fields(s)};
-    if (!t->n_fields) return err_set(e, RC_INPUT, "the schema has no property with an enum of strings: nothing to score");
-    t->field = xcalloc((size_t)t->n_fields, sizeof *t->field);
-    t->group_of = xcalloc((size_t)t->n_fields, sizeof *t->group_of);
-    t->groups = xcalloc((size_t)t->n_fields, sizeof *t->groups);
-    for (int i = 0; i < t->n_fields; i++) {
-        t->field[i] = schema_field(s, i);
-        if (schema_field_n_values(s, i) > MAX_CLASSES)
-            return err_set(e, RC_INPUT, "field %s has %d values, at most %d can be scored", t->field[i], schema_field_n_values(s, i), MAX_CLASSES);
-        t->group_of[i] = group_for(t, i);
-        t->groups[t->group_of[i]].n_fields++;
-    }
-    for (int g = 0; g < t->n_groups; g++) name_group(t, g);
-    return 0;
-}
-
-void task_release(struct task *t) {
-    for (int g = 0; g < t->n_groups; g++) {
-        free(t->groups[g].name);
-        free(t->groups[g].labels);
-    }
-    free(t->field);
-    free(t->group_of);
-    free(t->groups);
-}
-
-/* ---- records ---- */
-static const struct json *walk(const struct json *v, const char *path) {
+const struct json *json_walk(const struct json *v, const char *path) {
     while (v && *path) {
         size_t n = strcspn(path, ".");
         v = json_getn(v, path, n);
@@ -83,7 +16,7 @@ static const struct json *walk(const struct json *v, const char *path) {
 
 /* Class of a field's value in v, or -1. */
 static int class_of(const struct task *t, int field, const struct json *v) {
-    const struct json *leaf = walk(v, t->field[field]);
+    const struct json *leaf = json_walk(v, t->field[field]);
     const struct group *g = &t->groups[t->group_of[field]];
     if (!leaf) return -1;
     for (int k = 0; k < g->K; k++)
@@ -111,7 +44,7 @@ static int add_unit(struct reference *ref, const struct record *r, const char *c
     struct buf b = BUF_INIT;
     if (cluster) {
         const struct json *v = record_get(r, cluster);
-        if (!v) v = walk(record_get(r, "row"), cluster);
+        if (!v) v = json_walk(record_get(r, "row"), cluster);
         if (!v) return err_set(e, RC_INPUT, "no field %s in the record or its row, wanted by --cluster", cluster);
         value_text(v, &b);
     } else {
@@ -197,6 +130,12 @@ static int row_of(const struct reference *ref, const struct record *r, int64_t *
     return *row < 0 ? err_set(e, RC_INPUT, "id %.*s is not in the reference", (int)n, id) : 0;
 }
 
+static void widen_confidence(struct answers *a, const struct task *t, int64_t cap) {
+    int64_t have = a->confidence ? a->cap * t->n_fields : 0;
+    a->confidence = xrealloc(a->confidence, (size_t)(cap * t->n_fields), sizeof *a->confidence);
+    for (int64_t i = have; i < cap * t->n_fields; i++) a->confidence[i] = NAN;
+}
+
 static void make_room(struct answers *a, const struct task *t, int64_t rows) {
     if (rows <= a->cap) return;
     int64_t cap = rows < 2 * a->cap ? 2 * a->cap : rows;
@@ -204,8 +143,35 @@ static void make_room(struct answers *a, const struct task *t, int64_t rows) {
     a->valid = xrealloc(a->valid, (size_t)cap, sizeof *a->valid);
     a->exact = xrealloc(a->exact, (size_t)cap, sizeof *a->exact);
     a->seen = xrealloc(a->seen, (size_t)cap, sizeof *a->seen);
+    if (a->confidence) widen_confidence(a, t, cap);
     memset(a->seen + a->cap, 0, (size_t)(cap - a->cap) * sizeof *a->seen);
     a->cap = cap;
+}
+
+/* One number for all fields, or an object of numbers by field. */
+static int add_confidence(struct answers *a, const struct task *t, const struct record *r, int64_t row, struct err *e) {
+    const struct json *c = record_get(r, "confidence");
+    if (!c || c->type == JSON_NULL) return 0;
+    if (c->type != JSON_NUMBER && c->type != JSON_OBJECT) return err_set(e, RC_INPUT, "confidence is neither a number nor an object of numbers by field");
+    if (!a->confidence) widen_confidence(a, t, a->cap);
+    for (int f = 0; f < t->n_fields; f++) {
+        const struct json *v = c->type == JSON_NUMBER ? c : json_get(c, t->field[f]);
+        if (!v) continue;
+        if (v->type != JSON_NUMBER || !(v->number >= 0 && v->number <= 1))
+            return err_set(e, RC_INPUT, "confidence of %s is not a number from 0 to 1", t->field[f]);
+        a->confidence[row * t->n_fields + f] = v->number;
+    }
+    return 0;
+}
+
+static void add_usage(struct answers *a, const struct record *r) {
+    const struct json *u = record_get(r, "usage");
+    int64_t in, out;
+    const struct json *i = json_get(u, "prompt_tokens"), *o = json_get(u, "completion_tokens");
+    if (!i || !o || !json_int(i, &in) || !json_int(o, &out) || in < 0 || out < 0 || in > INT32_MAX || out > INT32_MAX) return;
+    a->with_usage++;
+    a->tokens_in += in;
+    a->tokens_out += out;
 }
 
 static int add_answer(struct answers *a, const struct task *t, const struct reference *ref, const struct record *r, struct err *e) {
@@ -224,7 +190,8 @@ static int add_answer(struct answers *a, const struct task *t, const struct refe
         a->pred[row * t->n_fields + f] = (int16_t)(k < 0 ? t->groups[t->group_of[f]].K : k);
         a->exact[row] = a->exact[row] && k == ref->truth[row * t->n_fields + f];
     }
-    return add_logprobs(a, r, e);
+    add_usage(a, r);
+    return add_confidence(a, t, r, row, e) < 0 ? -1 : add_logprobs(a, r, e);
 }
 
 static int none_missing(const struct answers *a, const struct reference *ref, struct err *e) {
@@ -233,8 +200,8 @@ static int none_missing(const struct answers *a, const struct reference *ref, st
     return 0;
 }
 
-int answers_read(struct answers *a, const struct task *t, struct reference *ref, bool learn, const char *cluster, const char *name, const char *path, struct err *e) {
-    *a = (struct answers){.name = name, .path = path};
+int answers_read(struct answers *a, const struct task *t, struct reference *ref, bool learn, const char *cluster, const char *path, struct err *e) {
+    *a = (struct answers){.path = path};
     struct jsonl *in = jsonl_open(path, e);
     struct record *r;
     int rc;
@@ -255,23 +222,5 @@ void answers_release(struct answers *a) {
     free(a->valid);
     free(a->exact);
     free(a->seen);
-}
-
-int64_t *answers_by_unit(const struct answers *a, const struct task *t, const struct reference *ref, int g) {
-    int K = t->groups[g].K, cells = K * (K + 1);
-    int64_t *c = xcalloc((size_t)ref->units.n * (size_t)cells, sizeof *c);
-    for (int64_t row = 0; row < ref->rows; row++)
-        for (int f = 0; f < t->n_fields; f++)
-            if (t->group_of[f] == g)
-                c[ref->unit[row] * (int64_t)cells + ref->truth[row * t->n_fields + f] * (K + 1) + a->pred[row * t->n_fields + f]]++;
-    return c;
-}
-
-int64_t *share_by_unit(const bool *yes, const struct reference *ref) {
-    int64_t *c = xcalloc((size_t)ref->units.n * 2, sizeof *c);
-    for (int64_t row = 0; row < ref->rows; row++) {
-        c[ref->unit[row] * 2] += yes[row];
-        c[ref->unit[row] * 2 + 1]++;
-    }
-    return c;
+    free(a->confidence);
 }

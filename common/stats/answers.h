@@ -5,6 +5,7 @@
 #define COADOR_ANSWERS_H
 #include "common/io/err.h"
 #include "common/io/intern.h"
+#include "common/io/json.h"
 #include "common/text/schema.h"
 #include <stdbool.h>
 
@@ -37,7 +38,7 @@ int reference_read(struct reference *r, const struct task *t, const char *path, 
 void reference_release(struct reference *r);
 
 struct answers {
-    const char *name, *path;
+    const char *path;
     int16_t *pred;             /* (rows, fields) class, K of the field's group = unparsed */
     bool *valid;               /* (rows) parsed and valid against the schema */
     bool *exact;               /* (rows) every field right */
@@ -46,13 +47,13 @@ struct answers {
     int64_t scored_tokens;     /* of rows with token_logprobs */
     double logprob;            /* their sum, natural logarithm */
     bool has_parsed;           /* any record carried `parsed` */
+    double *confidence;        /* (rows, fields), NaN where the record has none; NULL without any */
+    int64_t with_usage, tokens_in, tokens_out; /* records with `usage`, and what it counts in all */
 };
-/* From records with `parsed` (absent or null: unparsed) and `token_logprobs`; ids must be the reference's, each once.
+/* From records with `parsed` (absent or null: unparsed), `token_logprobs`, `confidence` and `usage`; ids must be the reference's, each once.
    learn: the records' own `truth` makes the (empty) reference on the way. */
-int answers_read(struct answers *a, const struct task *t, struct reference *r, bool learn, const char *cluster, const char *name, const char *path, struct err *e);
+int answers_read(struct answers *a, const struct task *t, struct reference *r, bool learn, const char *cluster, const char *path, struct err *e);
 void answers_release(struct answers *a);
-/* Confusion counts of group g by unit: (units, K·(K+1)) as confusion.h; give: free(3). */
-int64_t *answers_by_unit(const struct answers *a, const struct task *t, const struct reference *r, int g);
-/* Rows of which yes holds, and all rows, by unit: (units, 2); give: free(3). */
-int64_t *share_by_unit(const bool *yes, const struct reference *r);
+/* A value's member by path ("f1.pol"), NULL if absent. */
+const struct json *json_walk(const struct json *v, const char *path);
 #endif

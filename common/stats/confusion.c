@@ -63,3 +63,32 @@ void scores_from(struct scores *s, const int64_t *c, int K) {
     s->weighted_f1 = ratio(s->weighted_f1, (double)s->n);
     s->kappa = kappa(s, hits);
 }
+
+static void mean_class(struct class_score *m, const struct scores *runs, int n, int k) {
+    for (int i = 0; i < n; i++) {
+        const struct class_score *x = &runs[i].of[k];
+        m->precision += x->precision / n;
+        m->recall += x->recall / n;
+        m->f1 += x->f1 / n;
+        m->support += x->support;
+        m->predicted += x->predicted;
+    }
+}
+
+void scores_mean(struct scores *m, const struct scores *runs, int n) {
+    memset(m, 0, sizeof *m);
+    m->K = runs[0].K;
+    for (int i = 0; i < n; i++) {
+        const struct scores *x = &runs[i];
+        m->n += x->n;
+        m->accuracy += x->accuracy / n;
+        m->macro_precision += x->macro_precision / n;
+        m->macro_recall += x->macro_recall / n;
+        m->macro_f1 += x->macro_f1 / n;
+        m->weighted_precision += x->weighted_precision / n;
+        m->weighted_recall += x->weighted_recall / n;
+        m->weighted_f1 += x->weighted_f1 / n;
+        m->kappa += x->kappa / n;
+    }
+    for (int k = 0; k < m->K; k++) mean_class(&m->of[k], runs, n, k);
+}

@@ -21,5 +21,7 @@ struct scores {
 };
 /* counts: K·(K+1), see above. */
 void scores_from(struct scores *s, const int64_t *counts, int K);
+/* Of n runs on the same items: scores are means, counts (n, support, predicted) are sums. */
+void scores_mean(struct scores *m, const struct scores *runs, int n);
 double macro_f1_from(const int64_t *counts, int K); /* just that, for resampling */
 #endif

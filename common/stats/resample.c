@@ -36,42 +36,89 @@ static void add_cells(int64_t *sum, const int64_t *unit, int cells) {
     for (int k = 0; k < cells; k++) sum[k] += unit[k];
 }
 
-struct interval bootstrap(const int64_t *by_unit, int U, int cells, statistic_fn *f, const void *arg, int times, uint64_t seed) {
-    double *value = xcalloc((size_t)times, sizeof *value);
+void bootstrap(const int64_t *by_unit, int U, int cells, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, struct interval *ci) {
+    double *value = xcalloc((size_t)times * (size_t)n, sizeof *value), *now = xcalloc((size_t)n, sizeof *now);
     int64_t *sum = xcalloc((size_t)cells, sizeof *sum);
     for (int t = 0; t < times; t++) {
         memset(sum, 0, (size_t)cells * sizeof *sum);
         for (int u = 0; u < U; u++) add_cells(sum, by_unit + (int64_t)random_below(&seed, (uint64_t)U) * cells, cells);
-        value[t] = f(sum, arg);
+        f(sum, arg, now);
+        for (int k = 0; k < n; k++) value[(size_t)k * (size_t)times + (size_t)t] = now[k];
     }
-    qsort(value, (size_t)times, sizeof *value, by_value);
-    struct interval i = {quantile(value, times, 0.025), quantile(value, times, 0.975)};
+    for (int k = 0; k < n; k++) {
+        double *v = value + (size_t)k * (size_t)times;
+        qsort(v, (size_t)times, sizeof *v, by_value);
+        ci[k] = (struct interval){quantile(v, times, 0.025), quantile(v, times, 0.975)};
+    }
     free(value);
+    free(now);
     free(sum);
-    return i;
 }
 
-/* The statistic's difference when the units whose bit is set are swapped. */
-static double difference(const int64_t *a, const int64_t *b, int U, int cells, statistic_fn *f, const void *arg, uint64_t *seed, int64_t *sums) {
-    uint64_t bits = 0;
-    memset(sums, 0, 2 * (size_t)cells * sizeof *sums);
-    for (int u = 0; u < U; u++) {
-        if (seed && u % 64 == 0) bits = random_next(seed);
-        int swap = bits >> u % 64 & 1;
-        add_cells(sums + (swap ? cells : 0), a + (int64_t)u * cells, cells);
-        add_cells(sums + (swap ? 0 : cells), b + (int64_t)u * cells, cells);
+struct swap_table { /* what the swaps of units change */
+    int64_t *sum_a, *total, *gap; /* (cells); a + b, (cells); b - a, (U, cells) */
+    int U, cells;
+};
+
+static struct swap_table swap_table(const int64_t *a, const int64_t *b, int U, int cells) {
+    struct swap_table t = {.U = U, .cells = cells};
+    t.sum_a = xcalloc((size_t)cells, sizeof *t.sum_a);
+    t.total = xcalloc((size_t)cells, sizeof *t.total);
+    t.gap = xcalloc((size_t)U * (size_t)cells, sizeof *t.gap);
+    for (int64_t i = 0; i < (int64_t)U * cells; i++) {
+        t.sum_a[i % cells] += a[i];
+        t.total[i % cells] += a[i] + b[i];
+        t.gap[i] = b[i] - a[i];
     }
-    return f(sums, arg) - f(sums + cells, arg);
+    return t;
 }
 
-double permutation_test(const int64_t *a, const int64_t *b, int U, int cells, statistic_fn *f, const void *arg, int times, uint64_t seed, double *diff) {
+/* The statistics' differences when the units whose bit is set are swapped (seed NULL: none). */
+static void differences(const struct swap_table *t, statistics_fn *f, const void *arg, int n, uint64_t *seed, int64_t *sums, double *d) {
+    int64_t *a = sums, *b = sums + t->cells;
+    uint64_t bits = 0;
+    memcpy(a, t->sum_a, (size_t)t->cells * sizeof *a);
+    for (int u = 0; seed && u < t->U; u++) {
+        if (u % 64 == 0) bits = random_next(seed);
+        if (bits >> u % 64 & 1) add_cells(a, t->gap + (int64_t)u * t->cells, t->cells);
+    }
+    for (int k = 0; k < t->cells; k++) b[k] = t->total[k] - a[k];
+    f(a, arg, d);
+    f(b, arg, d + n);
+    for (int k = 0; k < n; k++) d[k] -= d[n + k];
+}
+
+void permutation_tests(const int64_t *a, const int64_t *b, int U, int cells, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, double *difference, double *p) {
+    struct swap_table t = swap_table(a, b, U, cells);
     int64_t *sums = xcalloc(2 * (size_t)cells, sizeof *sums);
-    double d = *diff = difference(a, b, U, cells, f, arg, NULL, sums);
-    int beyond = 0;
-    for (int t = 0; t < times; t++) /* 1e-12: sums of the same counts in another order must tie */
-        beyond += fabs(difference(a, b, U, cells, f, arg, &seed, sums)) >= fabs(d) - 1e-12;
+    double *d = xcalloc(2 * (size_t)n, sizeof *d);
+    differences(&t, f, arg, n, NULL, sums, d);
+    for (int k = 0; k < n; k++) difference[k] = d[k], p[k] = 1;
+    for (int i = 0; i < times; i++) {
+        differences(&t, f, arg, n, &seed, sums, d);
+        for (int k = 0; k < n; k++) p[k] += fabs(d[k]) >= fabs(difference[k]) - 1e-12; /* sums of the same counts in another order must tie */
+    }
+    for (int k = 0; k < n; k++) p[k] /= 1.0 + times;
+    free(t.sum_a);
+    free(t.total);
+    free(t.gap);
     free(sums);
-    return (1.0 + beyond) / (1.0 + times);
+    free(d);
+}
+
+void holm(const double *p, int n, double *adjusted) {
+    int *order = xcalloc((size_t)n, sizeof *order);
+    double least = 0;
+    for (int i = 0; i < n; i++) { /* insertion sort: as many p-values as pairs of systems */
+        int k = i;
+        for (; k > 0 && p[order[k - 1]] > p[i]; k--) order[k] = order[k - 1];
+        order[k] = i;
+    }
+    for (int i = 0; i < n; i++) {
+        least = fmax(least, fmin(1, (n - i) * p[order[i]]));
+        adjusted[order[i]] = least;
+    }
+    free(order);
 }
 
 double mcnemar(int64_t only_a, int64_t only_b) {

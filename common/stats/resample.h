@@ -4,18 +4,22 @@
 #define COADOR_RESAMPLE_H
 #include <stdint.h>
 
-/* Counts of one system by unit: U × cells int64, summed over the unit's items. */
-typedef double statistic_fn(const int64_t *cells, const void *arg);
+/* Statistics of summed counts: sets out[0..n). Counts of one table by unit: U × cells int64, summed over the unit's items. */
+typedef void statistics_fn(const int64_t *cells, const void *arg, double *out);
 
 struct interval {
     double low, high; /* percentile bootstrap (Efron and Tibshirani 1993, ch. 13) */
 };
-/* Draws U units with replacement `times` times; 95 % interval of the statistic of the summed cells. */
-struct interval bootstrap(const int64_t *by_unit, int U, int cells, statistic_fn *f, const void *arg, int times, uint64_t seed);
+/* Draws U units with replacement `times` times: 95 % intervals ci[n] of the n statistics of the summed cells. The same seed
+   and U draw the same units, whatever the table. */
+void bootstrap(const int64_t *by_unit, int U, int cells, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, struct interval *ci);
 
-/* Paired permutation test of f(a) - f(b): within each unit the two systems' cells are swapped or not.
-   Two-sided p = (1 + #{|d*| >= |d|}) / (1 + times); *difference is the observed d. */
-double permutation_test(const int64_t *a, const int64_t *b, int U, int cells, statistic_fn *f, const void *arg, int times, uint64_t seed, double *difference);
+/* Paired permutation tests of f(a) - f(b): within each unit the two tables' cells are swapped or not.
+   Two-sided p[n] = (1 + #{|d*| >= |d|}) / (1 + times), for the observed d in difference[n]. */
+void permutation_tests(const int64_t *a, const int64_t *b, int U, int cells, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, double *difference, double *p);
+
+/* Holm's step-down correction of n p-values (Scand. J. Statist. 6, 1979): adjusted[i] belongs to p[i]. */
+void holm(const double *p, int n, double *adjusted);
 
 /* Exact McNemar test: only_a items right in the first system alone, only_b in the second alone; two-sided binomial p. */
 double mcnemar(int64_t only_a, int64_t only_b);

@@ -1,28 +1,19 @@
 /* SVG pictures: see svg.h. */
 #include "common/stats/svg.h"
+#include "common/stats/markup.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static void text(struct buf *b, const char *s) {
-    for (; *s; s++) {
-        if (*s == '<') buf_adds(b, "&lt;");
-        else if (*s == '>') buf_adds(b, "&gt;");
-        else if (*s == '&') buf_adds(b, "&amp;");
-        else if (*s == '"') buf_adds(b, "&quot;");
-        else buf_addc(b, *s);
-    }
-}
-
 static void label(struct buf *b, double x, double y, const char *anchor, const char *extra, const char *s) {
     buf_addf(b, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\"%s>", x, y, anchor, extra);
-    text(b, s);
+    put_escaped(b, s);
     buf_adds(b, "</text>\n");
 }
 
 static void open_svg(struct buf *b, int w, int h, const char *title) {
     buf_addf(b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n<title>", w, h, w, h);
-    text(b, title);
+    put_escaped(b, title);
     buf_addf(b, "</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", w, h);
     label(b, w / 2.0, 24, "middle", " font-size=\"15\" font-weight=\"bold\"", title);
 }
@@ -108,7 +99,7 @@ static void axes(struct buf *b, struct range x, struct range y, const char *x_la
     buf_addf(b, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP, H - BOTTOM, W - RIGHT);
     label(b, (LEFT + W - RIGHT) / 2.0, H - 14, "middle", "", x_label);
     buf_addf(b, "<text transform=\"translate(18 %d) rotate(-90)\" text-anchor=\"middle\">", (TOP + H - BOTTOM) / 2);
-    text(b, y_label);
+    put_escaped(b, y_label);
     buf_adds(b, "</text>\n");
 }
 

@@ -18,7 +18,7 @@ is "unparsed counts against accuracy" "$(jq -c '.systems.one.groups.pol.accuracy
 is "an answer outside the enum is unparsed in every field" "$(jq -c '.systems.one.groups.pol.confusion' j.json)" '[[1,0,3],[0,3,1]]'
 is "valid rate" "$(jq -c '[.systems[].valid_rate.value]' j.json)" '[0.5,1]'
 is "rows in another order are paired by id" "$(jq -c '.systems.two.exact.value' j.json)" 1
-is "pairs" "$(jq -c '[.pairs[]|[.group,.only_a_right,.only_b_right]]' j.json)" '[["pol",0,4],["f1.emo",0,3]]'
+is "pairs" "$(jq -c '[.pairs[]|[.group,.only_a_right,.only_b_right]]' j.json)" '[[null,0,7],["pol",0,4],["f1.emo",0,3]]'
 "$coador" eval --schema schema.json --json - one=one.jsonl two=two.jsonl >again.json
 ok "same seed, same bytes" cmp j.json again.json
 "$coador" eval --schema schema.json --json - --cluster article one.jsonl >k.json
