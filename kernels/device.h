@@ -23,6 +23,7 @@ struct kgraph; /* captured work */
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/distill.h"
 #include "kernels/dropout.h"
 #include "kernels/elementwise.h"
 #include "kernels/linear.h"
@@ -85,6 +86,8 @@ struct dev {
     gather_rows_fn *gather_rows;
     scatter_rows_fn *scatter_rows;
     cross_entropy_fn *cross_entropy;
+    topk_fn *topk;
+    distill_fn *distill;
     sumsq_fn *sumsq;
     adamw_fn *adamw;
 };

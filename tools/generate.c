@@ -1,4 +1,4 @@
-/* generate: answers to prompts from a model and its adapters, or the log-probability of given completions.
+/* generate: answers to prompts from a model and its adapters, or the log-probability or soft labels of given completions.
    coador generate --model SmolLM2.gguf --adapter out/adapter --schema schema.json rows.jsonl >answers.jsonl */
 #include "common/io/opt.h"
 #include "common/io/progress.h"
@@ -7,8 +7,11 @@
 #include "common/model/score.h"
 #include "common/text/asked.h"
 #include "common/text/chat.h"
+#include "common/train/soft.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] = "coador generate [OPTION]... --model MODEL [FILE]";
 
@@ -30,6 +33,7 @@ struct job {
     int64_t max_new, top_k, seed, threads, batch, max_cached, max_rejects;
     double temperature, top_p, penalty;
     bool chat, score, any_base;
+    bool soft; /* --score --top-k: a stream of soft labels instead of records */
     /* what runs */
     struct dev *d;
     struct model *m;
@@ -55,6 +59,17 @@ static void check(int rc, const struct err *e) {
 }
 
 /* ---- setting up ---- */
+/* The two options that --score shares with answering. */
+static void parse_soft(struct job *j) {
+    bool warm = opt_given("temperature");
+    if (!j->soft && warm) die_usage("--score has a --temperature with --top-k only: log-probabilities are those of temperature 1");
+    if (!j->soft) return;
+    if (j->top_k < 1 || j->top_k > TOPK_MAX) die_usage("--score --top-k %lld: expected 1 to %d", (long long)j->top_k, TOPK_MAX);
+    if (!warm) j->temperature = 1;
+    if (!(j->temperature >= 1e-3 && j->temperature <= 1e3)) die_usage("--score --temperature %g: expected 0.001 to 1000", j->temperature);
+    if ((!j->output || !strcmp(j->output, "-")) && isatty(STDOUT_FILENO)) die_usage("standard output is a terminal: name a file by -o, or pipe it");
+}
+
 static void parse(struct job *j, int argc, char **argv, const char **input) {
     const struct option options[] = {
         {"model", 'm', OPT_STR, &j->model, "MODEL", "GGUF file, Hugging Face directory or tensor stream", 0, 0},
@@ -64,7 +79,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
         {"chat", 0, OPT_FLAG, &j->chat, NULL, "wrap each prompt (or messages) in the model's chat template", 0, 0},
         {"max-new-tokens", 'n', OPT_INT, &j->max_new, "N", "tokens an answer may take (256)", 1, 1e9},
         {"temperature", 't', OPT_REAL, &j->temperature, "T", "0 is greedy (0)", 0, 1e3},
-        {"top-k", 0, OPT_INT, &j->top_k, "K", "sample from the K likeliest tokens; 0 is off (0)", 0, 1e9},
+        {"top-k", 0, OPT_INT, &j->top_k, "K", "sample from the K likeliest tokens; 0 is off (0); with --score: see there", 0, 1e9},
         {"top-p", 0, OPT_REAL, &j->top_p, "P", "sample from the likeliest tokens that reach probability P (1)", 1e-9, 1},
         {"repetition-penalty", 0, OPT_REAL, &j->penalty, "X", "make tokens already seen less likely (1)", 1e-3, 1e3},
         {"stop", 0, OPT_LIST, &j->stop, "TEXT", "end an answer before this text; may be repeated", 0, 0},
@@ -76,7 +91,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
         {"unknown-keywords", 0, OPT_CHOICE, &j->unknown, "error|annotate", "of the schema: refuse them or pass over them", 0, 0},
         {"prefix", 0, OPT_STR, &j->ask.prefix, "TEXT", "how a constrained answer begins (an optional space)", 0, 0},
         {"seed", 's', OPT_INT, &j->seed, "N", "of the sampling (0)", 0, 9e15},
-        {"score", 0, OPT_FLAG, &j->score, NULL, "log-probability of each record's completion instead of answers", 0, 0},
+        {"score", 0, OPT_FLAG, &j->score, NULL, "log-probability of each record's completion instead of answers; with --top-k K a stream of soft labels", 0, 0},
         {"batch", 'b', OPT_INT, &j->batch, "N", "records at once (8)", 1, 4096},
         {"max-cached-tokens", 0, OPT_INT, &j->max_cached, "N", "room for keys and values of all records at once", 0, 1e12},
         {"max-rejects", 0, OPT_INT, &j->max_rejects, "N", "exit 1 when more records than this failed", 0, 9e15},
@@ -89,9 +104,11 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
     if (!j->model) die_usage("--model is missing");
     for (int i = 0; i < j->stop.n; i++)
         if (!*j->stop.v[i]) die_usage("--stop needs a text that is not empty");
-    static const char *const answering[] = {"max-new-tokens", "temperature", "top-k", "top-p", "repetition-penalty", "stop", "seed", "max-cached-tokens", "batch", "schema", "regex", "gbnf", "choice"};
+    j->soft = j->score && opt_given("top-k");
+    static const char *const answering[] = {"max-new-tokens", "top-p", "repetition-penalty", "stop", "seed", "max-cached-tokens", "batch", "schema", "regex", "gbnf", "choice"};
     for (size_t i = 0; j->score && i < sizeof answering / sizeof *answering; i++)
         if (opt_given(answering[i])) die_usage("--score generates nothing: --%s has no meaning with it", answering[i]);
+    if (j->score) parse_soft(j);
     int kinds = (j->ask.schema_file != NULL) + (j->ask.regex != NULL) + (j->ask.gbnf_file != NULL) + (j->choices.n > 0);
     if (kinds > 1) die_usage("--schema, --regex, --gbnf and --choice exclude each other");
     if (kinds && j->stop.n) die_usage("--stop would cut a constrained answer");
@@ -180,6 +197,7 @@ static void open_generator(struct job *j) {
 static struct pending *at(struct job *j, uint64_t number) { return &j->ring[number % (uint64_t)j->window]; }
 
 static void fail(struct job *j, struct pending *p, const char *text) {
+    if (j->soft && !j->failed) warn("line %lld: %s", (long long)record_line(p->r), text);
     record_fail(p->r, j->score ? NULL : "output", "%s", text);
     p->done = true;
     j->failed++;
@@ -368,6 +386,74 @@ static void run_scores(struct job *j) {
     }
 }
 
+/* ---- soft labels ---- */
+struct soft_job {
+    struct job *j;
+    struct score_item *items; /* records with tokens to score */
+    size_t n, cap;
+    int64_t *offset;          /* [records+1] */
+    size_t records, cap_offset;
+    struct ids tokens;        /* those scored, of all records */
+    struct sha256 *record_ids;
+    struct soft_writer *writer;
+    int64_t written;
+};
+
+/* One record, which is not needed any more behind its tokens. */
+static void collect(struct soft_job *s, struct pending *p) {
+    soft_add_id(s->record_ids, p->r);
+    if (!p->done) {
+        GROW(s->items, s->n, s->cap);
+        s->items[s->n++] = (struct score_item){.ids = p->ids, .n_prompt = p->n_prompt};
+        for (size_t i = p->n_prompt; i < p->ids.n; i++) ids_add(&s->tokens, p->ids.v[i]);
+        p->ids = (struct ids){0};
+    }
+    record_free(p->r);
+    GROW(s->offset, s->records + 1, s->cap_offset);
+    s->offset[++s->records] = (int64_t)s->tokens.n;
+}
+
+static int put_soft(void *arg, int64_t n, const int32_t *id, const float *logp, const float *tail, struct err *e) {
+    struct soft_job *s = arg;
+    for (int64_t t = 0; t < n; t++) {
+        if (isfinite(tail[t])) continue;
+        size_t r = 0;
+        while (s->offset[r + 1] <= s->written + t) r++;
+        return err_set(e, RC_INPUT, "record %zu: the model gave a logit that is not finite", r + 1);
+    }
+    s->written += n;
+    return soft_put(s->writer, n, id, logp, tail, e);
+}
+
+static void begin_soft(struct soft_job *s) {
+    struct err e = ERR_INIT;
+    char ids[SHA256_HEX];
+    sha256_end(s->record_ids, ids);
+    if (!s->tokens.n) die(RC_INPUT, "no record has a completion to score");
+    const struct soft_spec spec = {.records = (int64_t)s->records, .offset = s->offset, .token = s->tokens.v, .K = (int)s->j->top_k, .T = s->j->temperature,
+                                   .tokenizer = tokenizer_hash(s->j->m->tok), .record_ids = ids};
+    if (!(s->writer = soft_create(s->j->out.f, &spec, &e))) die_err(&e);
+}
+
+/* The stream begins with how many tokens there are, so all records are read first. */
+static void run_soft(struct job *j) {
+    struct err e = ERR_INIT;
+    struct soft_job s = {.j = j, .record_ids = sha256_new(), .offset = xcalloc(1, sizeof *s.offset), .cap_offset = 1};
+    for (; admit(j, true); j->first++) collect(&s, at(j, j->first));
+    begin_soft(&s);
+    j->progress.total = (int64_t)s.n;
+    for (size_t i = 0; i < s.n; i += AHEAD) {
+        int n = (int)(s.n - i < AHEAD ? s.n - i : AHEAD);
+        check(scorer_soft(j->scorer, s.items + i, n, (float)j->temperature, put_soft, &s, &e), &e);
+        progress_at(&j->progress, (int64_t)i + n, NULL);
+    }
+    check(soft_finish(s.writer, &e), &e);
+    for (size_t i = 0; i < s.n; i++) ids_release(&s.items[i].ids);
+    free(s.items);
+    free(s.offset);
+    ids_release(&s.tokens);
+}
+
 /* Input and output first: a wrong path must not cost the loading of a model. */
 static void open_all(struct job *j, const char *input) {
     struct err e = ERR_INIT;
@@ -382,7 +468,8 @@ static void open_all(struct job *j, const char *input) {
         open_generator(j);
         return;
     }
-    j->scorer = scorer_new(j->m, (const struct lora *const *)j->lora, j->adapters.n, 1024, &e);
+    if (j->soft && j->top_k >= j->m->cfg.V) die(RC_INPUT, "--top-k %lld, expected fewer than the vocabulary's %d tokens", (long long)j->top_k, j->m->cfg.V);
+    j->scorer = scorer_new(j->m, (const struct lora *const *)j->lora, j->adapters.n, 1024, j->soft ? (int)j->top_k : 0, &e);
     if (!j->scorer) die_err(&e);
 }
 
@@ -412,13 +499,15 @@ int main(int argc, char **argv) {
     parse(&j, argc, argv, &input);
     open_all(&j, input);
     progress_start(&j.progress, j.score ? "scoring" : "generating", "records", 0);
-    if (j.score)
+    if (j.soft)
+        run_soft(&j);
+    else if (j.score)
         run_scores(&j);
     else
         run_answers(&j);
     progress_end(&j.progress);
     check(out_commit(&j.out, &e), &e);
-    if (j.failed) warn("%llu of %llu records carry an error", (unsigned long long)j.failed, (unsigned long long)j.next);
+    if (j.failed) warn(j.soft ? "%llu of %llu records have no soft labels" : "%llu of %llu records carry an error", (unsigned long long)j.failed, (unsigned long long)j.next);
     release(&j);
     io_close_stdout();
     return j.max_rejects >= 0 && j.failed > (uint64_t)j.max_rejects ? RC_NEGATIVE : RC_DONE;

@@ -2,6 +2,7 @@
      coador csv2prompt --prompt p.txt --completion c.txt train.csv | coador lora-train --model m.gguf --config lora.yaml -o adapter */
 #include "common/io/io.h"
 #include "common/io/opt.h"
+#include "common/model/llama.h"
 #include "common/text/chat.h"
 #include "common/train/estimate.h"
 #include "common/train/metrics.h"
@@ -16,7 +17,7 @@ static const char usage[] = "coador lora-train --model M -o DIR [OPTION ...] [FI
                             "       coador lora-train --model M --estimate [OPTION ...]";
 
 struct opts {
-    const char *model, *dir, *config, *eval, *init, *device, *file;
+    const char *model, *dir, *config, *eval, *init, *device, *file, *teacher;
     struct opt_list set;
     int64_t tokens_per_pass, threads, show;
     int overlong, base;
@@ -31,8 +32,16 @@ static struct { const char *option, *field; const char *value; } fields[] = {
     {"accumulation", "gradient_accumulation_steps", NULL}, {"rank", "r", NULL}, {"alpha", "lora_alpha", NULL},
     {"dropout", "lora_dropout", NULL}, {"targets", "target_modules", NULL}, {"seed", "seed", NULL},
     {"max-length", "max_length", NULL}, {"loss", "completion_only_loss", NULL},
+    {"distill-alpha", "distill_alpha", NULL},
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
+
+static bool is_stdin(const char *path) { return path && !strcmp(path, "-"); }
+
+static void check_inputs(const struct opts *o) {
+    if (is_stdin(o->file) + is_stdin(o->eval) + is_stdin(o->teacher) > 1) die_usage("standard input (-) is named twice: at most one input may be -");
+    if (o->teacher && (o->estimate || o->show)) die_usage("--teacher-logits has no meaning with --%s", o->estimate ? "estimate" : "show-mask");
+}
 
 static void parse(struct opts *o, int argc, char **argv) {
     *o = (struct opts){.device = "auto"};
@@ -55,6 +64,8 @@ static void parse(struct opts *o, int argc, char **argv) {
         {"seed", 0, OPT_STR, &fields[i++].value, "N", "seed", 0, 0},
         {"max-length", 0, OPT_STR, &fields[i++].value, "N", "max_length: tokens of a row (default: the model's context)", 0, 0},
         {"loss", 0, OPT_STR, &fields[i++].value, "completion|all", "which tokens are trained", 0, 0},
+        {"distill-alpha", 0, OPT_STR, &fields[i++].value, "X", "distill_alpha: share of the loss against soft labels (0.5)", 0, 0},
+        {"teacher-logits", 0, OPT_STR, &o->teacher, "FILE", "soft labels of the same records (generate --score --top-k)", 0, 0},
         {"overlong", 0, OPT_CHOICE, &o->overlong, "error|skip|truncate", "what becomes of longer rows", 0, 0},
         {"skip-incomplete", 0, OPT_FLAG, &o->skip_incomplete, NULL, "leave out records with an error or without completion", 0, 0},
         {"chat", 0, OPT_FLAG, &o->chat, NULL, "wrap prompts with the model's chat template", 0, 0},
@@ -75,7 +86,7 @@ static void parse(struct opts *o, int argc, char **argv) {
     if (n > 1) die_usage("unexpected operand %s", argv[1]);
     if (!o->model) die_usage("--model M is missing");
     o->file = n ? argv[0] : "-";
-    if (o->eval && !strcmp(o->eval, "-") && !strcmp(o->file, "-")) die_usage("standard input (-) is named twice: at most one input may be -");
+    check_inputs(o);
 }
 
 /* ---- settings ---- */
@@ -113,6 +124,7 @@ static void read_settings(struct settings *s, const struct opts *o) {
 
 static void check_settings(const struct settings *s, const struct opts *o, bool cpu) {
     struct err e = ERR_INIT;
+    if (settings_given(s, "distill_alpha") && !o->teacher) die_usage("distill_alpha needs a teacher: --teacher-logits FILE");
     struct buf remarks = BUF_INIT;
     if (settings_check(s, cpu, o->eval, &remarks, &e) < 0) die_err(&e);
     for (char *t = remarks.p, *end; t && (end = strchr(t, '\n')); t = end + 1) {
@@ -300,6 +312,7 @@ int main(int argc, char **argv) {
     if (trains && !dir) die_usage("-o DIR is missing");
     if (trains && !o.resume && !o.overwrite) refuse_earlier(dir);
     if (dev_open(&d, o.device, (int)o.threads, &why)) die(RC_DEVICE, "--device %s: %s", o.device, why);
+    if (o.teacher && llama_soft_able(d, &e) < 0) die_err(&e);
     bool cpu = d->act == DT_F32;
     o.threads = dev_threads(d);
     if (!o.tokens_per_pass) o.tokens_per_pass = cpu ? 1024 : 8192;
@@ -317,14 +330,20 @@ int main(int argc, char **argv) {
     if (o.chat && !chat) die_err(&e);
     struct row_rules rules = rules_for(m, chat, &s, &o);
     struct rows rows, eval = {0};
+    struct soft_file soft = {0};
     read_rows(&rows, o.file, &rules);
     if (o.eval && trains) read_rows(&eval, o.eval, &rules);
+    if (o.teacher) {
+        if (soft_read(&soft, o.teacher, &rows, strcmp(o.file, "-") ? o.file : "stdin", m->tok, m->cfg.V, &e) < 0) die_err(&e);
+        rows.soft = &soft;
+    }
     if (trains)
         train(&s, m, chat, &rows, o.eval ? &eval : NULL, dir, &o);
     else
         show_mask(&rows, m, &o);
     rows_release(&rows);
     rows_release(&eval);
+    soft_release(&soft);
     chat_free(chat);
     model_close(m);
     release(d, &s, &o);

@@ -276,6 +276,13 @@ char *io_tmpdir(const char *path, struct err *e) {
     return p;
 }
 
+int io_scratch(struct err *e) {
+    const char *dir = getenv("TMPDIR");
+    if (!dir || !*dir) dir = "/tmp";
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd < 0 ? err_sys(e, "cannot make a temporary file in %s", dir) : fd;
+}
+
 static int sync_tree(const char *dir, struct err *e) {
     DIR *d = opendir(dir);
     if (!d) return err_sys(e, "cannot read directory %s", dir);

@@ -51,6 +51,8 @@ int io_remove_tree(const char *path, struct err *e);
 char *io_tmpdir(const char *path, struct err *e);
 /* fsyncs every file in tmpdir, replaces `path` by it (an old directory is moved away, then deleted), frees tmpdir. */
 int io_commit_dir(char *tmpdir, const char *path, struct err *e);
+/* A nameless file in the folder that TMPDIR names (or /tmp), gone when it is closed: its descriptor, or -1. */
+int io_scratch(struct err *e);
 bool io_exists(const char *path);
 bool io_is_dir(const char *path);
 /* "dir/name"; give. */

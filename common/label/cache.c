@@ -127,11 +127,7 @@ static void *save_all(void *arg) {
 
 /* ---- the calls ---- */
 static int open_file(struct cache *c, const char *path, struct err *e) {
-    if (!path) {
-        const char *dir = getenv("TMPDIR");
-        c->fd = open(dir && *dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        return c->fd < 0 ? err_sys(e, "cannot make a temporary file in %s", dir && *dir ? dir : "/tmp") : 0;
-    }
+    if (!path) return (c->fd = io_scratch(e)) < 0 ? -1 : 0;
     c->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (c->fd < 0) return err_sys(e, "cannot open %s", path);
     if (flock(c->fd, LOCK_EX | LOCK_NB) < 0)

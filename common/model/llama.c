@@ -78,21 +78,24 @@ static void *row(const struct llama_pass *p, void *x, int at) {
     return (char *)x + dtype_bytes(p->m->d->act, (int64_t)at * p->m->cfg.C);
 }
 
-/* Logits of selected rows at..at+n-1. */
-static void head(struct llama_pass *p, int at, int n) {
+void pass_head(struct llama_pass *p, int at, int n) {
     struct dev *d = p->m->d;
     d->linear(d->ctx, 0, p->logits, row(p, p->xn, at), &p->m->head, n);
 }
 
 /* Losses of the selected rows into p->loss; with `grad` also the gradient of xn, into dn. */
-static void head_losses(struct llama_pass *p, const struct packed *b, bool grad) {
+static int head_losses(struct llama_pass *p, const struct packed *b, bool grad, struct err *e) {
     struct dev *d = p->m->d;
     for (int at = 0; at < b->M; at += p->chunk) {
         int n = b->M - at < p->chunk ? b->M - at : p->chunk;
-        head(p, at, n);
-        d->cross_entropy(d->ctx, p->loss + at, p->logits, p->target + at, grad ? p->scale + at : NULL, n, p->m->cfg.V);
+        pass_head(p, at, n);
+        if (!b->soft)
+            d->cross_entropy(d->ctx, p->loss + at, p->logits, p->target + at, grad ? p->scale + at : NULL, n, p->m->cfg.V);
+        else if (pass_distill(p, b, at, n, grad, e) < 0)
+            return -1;
         if (grad) d->linear_dx(d->ctx, 0, row(p, p->dn, at), p->logits, &p->m->head, n);
     }
+    return 0;
 }
 
 /* From dn, the gradient of the last norm's output, to dx, that of x_out. */
@@ -119,14 +122,13 @@ int llama_train(struct llama_pass *p, const struct lora *a, const struct packed 
     r.drop = a->cfg.dropout > 0 ? drop : NULL;
     forward(p, &r, b);
     select_rows(p, b);
-    head_losses(p, b, true);
+    if (head_losses(p, b, true, e) < 0) return -1;
     head_backward(p, b);
     llama_backward(p, &r, b->cu, b->S, grad);
     return download(p, loss, p->loss, (size_t)b->M, e);
 }
 
-/* The selected rows of a forward pass: 1, 0 when none is selected (nothing ran), -1 on an error. */
-static int forward_selected(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, struct err *e) {
+int pass_selected(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, struct err *e) {
     check_adapters(p, a, n_adapters);
     if (check_batch(p, b, e) < 0) return -1;
     if (b->M == 0) return 0;
@@ -138,19 +140,19 @@ static int forward_selected(struct llama_pass *p, const struct lora *const *a, i
 }
 
 int llama_score(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *loss, struct err *e) {
-    int rc = forward_selected(p, a, n_adapters, b, e);
+    int rc = pass_selected(p, a, n_adapters, b, e);
     if (rc <= 0) return rc;
-    head_losses(p, b, false);
+    if (head_losses(p, b, false, e) < 0) return -1;
     return download(p, loss, p->loss, (size_t)b->M, e);
 }
 
 int llama_logits(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *logits, struct err *e) {
-    int rc = forward_selected(p, a, n_adapters, b, e);
+    int rc = pass_selected(p, a, n_adapters, b, e);
     if (rc <= 0) return rc;
     size_t V = (size_t)p->m->cfg.V;
     for (int at = 0; at < b->M; at += p->chunk) {
         int n = b->M - at < p->chunk ? b->M - at : p->chunk;
-        head(p, at, n);
+        pass_head(p, at, n);
         if (download_acts(p->m->d, logits + (size_t)at * V, p->logits, (int64_t)n * (int64_t)V, e) < 0) return -1;
     }
     return dev_err(p->m->d, p->m->d->sync(p->m->d->ctx), e, "the pass", 0);

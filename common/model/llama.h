@@ -14,6 +14,7 @@ struct packed {
     const int32_t *sel;    /* (M) rows whose next token is trained, ascending */
     const int32_t *target; /* (M) that next token */
     const float *scale;    /* (M) d loss/d token loss: weight / trained tokens of the whole step (training only) */
+    const struct soft_labels *soft; /* a teacher's, host arrays of M rows; NULL: none (training only) */
 };
 
 struct llama_pass; /* activations and scratch for batches up to a size */
@@ -27,12 +28,20 @@ void llama_pass_free(struct llama_pass *p);
    A batch that fills the pass only in part touches as much less. */
 size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, int R, int S, bool train, int chunk);
 
+/* Room for soft labels of K tokens, once, before llama_train with them or llama_topk. RC_DEVICE where the device lacks the ops. */
+int llama_pass_soft(struct llama_pass *p, int K, struct err *e);
+int llama_soft_able(const struct dev *d, struct err *e); /* that question beforehand */
+
 struct dropout_run { uint64_t seed; uint32_t step; }; /* masks of this pass; NULL: no dropout */
-/* All three: an id outside the vocabulary is RC_INPUT, what the device reports RC_IO or RC_DEVICE. M 0 does nothing.
-   Forward and backward: loss(M) host f32 token losses; grad (a->n) f32 device += gradient of Σ scale·loss. */
+/* All: an id outside the vocabulary is RC_INPUT, what the device reports RC_IO or RC_DEVICE. M 0 does nothing.
+   Forward and backward: loss(M) host f32 token losses (kernels/distill.h's with soft labels); grad (a->n) f32 device +=
+   gradient of Σ scale·loss. */
 int llama_train(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, struct err *e);
 /* Forward only: token losses of the selected rows. adapters may be NULL/0; several are summed. */
 int llama_score(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *loss, struct err *e);
 /* Forward only: logits (M,V) of the selected rows into host f32. */
 int llama_logits(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *logits, struct err *e);
+/* Forward only: of softmax(logits/T) of the selected rows the K likeliest tokens and the tail, as kernels/topk.h has them:
+   id(M,K), logp(M,K), tail(M), host. */
+int llama_topk(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float T, int32_t *id, float *logp, float *tail, struct err *e);
 #endif

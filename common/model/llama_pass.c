@@ -121,6 +121,7 @@ struct llama_pass *llama_pass_new(const struct model *m, const struct lora_confi
 void llama_pass_free(struct llama_pass *p) {
     if (!p) return;
     p->m->d->free(p->m->d->ctx, p->arena);
+    p->m->d->free(p->m->d->ctx, p->soft_id); /* the first of three in one piece */
     free(p->acts);
     free(p);
 }

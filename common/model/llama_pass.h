@@ -78,7 +78,17 @@ struct llama_pass {
     /* the batch */
     int32_t *ids, *pos, *seq, *cu, *sel, *target;
     float *scale;
+    /* of a chunk, where llama_pass_soft made room: (chunk,K) (chunk,K) (chunk) */
+    int K;
+    int32_t *soft_id;
+    float *soft_logp, *soft_tail;
 };
+/* Uploads, forward pass, last norm of the selected rows: 1, 0 when none is selected (nothing ran), -1 on an error. */
+int pass_selected(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, struct err *e);
+/* Logits of selected rows at..at+n-1, n <= chunk. */
+void pass_head(struct llama_pass *p, int at, int n);
+/* Losses of selected rows at..at+n-1, whose logits stand there, against b->soft; with `grad` the gradient in the logits' place. */
+int pass_distill(struct llama_pass *p, const struct packed *b, int at, int n, bool grad, struct err *e);
 /* n activations from the device as host f32. */
 int download_acts(struct dev *d, float *to, const void *from, int64_t n, struct err *e);
 /* Through all layers from the last: p->dx holds the gradient of x_out. */

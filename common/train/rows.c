@@ -190,11 +190,13 @@ static int keep(struct rows *r, struct draft *d, int64_t line, float weight, str
         r->trained = xrealloc(r->trained, r->rows_cap, sizeof *r->trained);
         r->weight = xrealloc(r->weight, r->rows_cap, sizeof *r->weight);
         r->line = xrealloc(r->line, r->rows_cap, sizeof *r->line);
+        r->record = xrealloc(r->record, r->rows_cap, sizeof *r->record);
     }
     r->length[r->n] = (int32_t)n;
     r->trained[r->n] = trained;
     r->weight[r->n] = weight;
     r->line[r->n] = line;
+    r->record[r->n] = r->records - 1;
     r->start[++r->n] = (int64_t)(at + n);
     r->all_trained += trained;
     if ((int)n > r->longest) r->longest = (int)n;
@@ -226,18 +228,20 @@ static void rows_init(struct rows *r) {
     r->trained = xcalloc(r->rows_cap, sizeof *r->trained);
     r->weight = xcalloc(r->rows_cap, sizeof *r->weight);
     r->line = xcalloc(r->rows_cap, sizeof *r->line);
+    r->record = xcalloc(r->rows_cap, sizeof *r->record);
 }
 
 int rows_read(struct rows *r, const char *path, const struct row_rules *rules, struct err *e) {
     struct record *rec;
     struct draft d = {0};
     int rc;
-    int64_t seen = 0;
     rows_init(r);
     struct jsonl *in = jsonl_open(path, e);
     if (!in) return rows_release(r), -1;
+    struct sha256 *ids = sha256_new();
     while ((rc = jsonl_next(in, &rec, e)) > 0) {
-        seen++;
+        r->records++;
+        soft_add_id(ids, rec);
         int bad = take(r, rules, rec, &d, e);
         if (bad) err_prefix(e, "%s:%lld: ", jsonl_name(in), (long long)record_line(rec));
         record_free(rec);
@@ -246,8 +250,9 @@ int rows_read(struct rows *r, const char *path, const struct row_rules *rules, s
             break;
         }
     }
-    if (!rc && !seen) rc = err_set(e, RC_INPUT, "%s: no record, expected at least one", jsonl_name(in));
-    if (!rc && !r->n) rc = err_set(e, RC_NEGATIVE, "%s: no trained token: all %lld records were left out", jsonl_name(in), (long long)seen);
+    sha256_end(ids, r->ids_hash);
+    if (!rc && !r->records) rc = err_set(e, RC_INPUT, "%s: no record, expected at least one", jsonl_name(in));
+    if (!rc && !r->n) rc = err_set(e, RC_NEGATIVE, "%s: no trained token: all %lld records were left out", jsonl_name(in), (long long)r->records);
     jsonl_close(in);
     ids_release(&d.ids);
     ids_release(&d.labels);
@@ -263,6 +268,7 @@ void rows_release(struct rows *r) {
     free(r->trained);
     free(r->weight);
     free(r->line);
+    free(r->record);
     *r = (struct rows){0};
 }
 

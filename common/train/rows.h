@@ -9,6 +9,7 @@
 #include "common/io/sha256.h"
 #include "common/text/chat.h"
 #include "common/text/tokenizer.h"
+#include "common/train/soft.h"
 
 #define LABEL_NONE (-100) /* PyTorch's ignore_index */
 
@@ -34,6 +35,10 @@ struct rows {
     int32_t *trained;    /* [n] labels that are not LABEL_NONE: at least 1 */
     float *weight;       /* [n] >= 0 */
     int64_t *line;       /* [n] in the input */
+    int64_t *record;     /* [n] number among the input's records, from 0 */
+    int64_t records;     /* in the input, those left out too */
+    char ids_hash[SHA256_HEX];    /* of all records' ids (soft.h: soft_add_id) */
+    const struct soft_file *soft; /* a teacher's view of the trained tokens, set by the caller; NULL: none. Borrowed */
     int longest;         /* tokens */
     int64_t all_trained; /* sum of trained */
     /* what the caller should say */

@@ -71,6 +71,7 @@ static const struct field fields[] = {
     {"report_to", ONLY, 0, 0, 0, "none", 0},
     {"max_length", INT, AT(max_length), 2, 1e7, NULL, 0}, /* the data's hash shows it */
     {"completion_only_loss", BOOL, AT(completion_only), 0, 0, NULL, 0},
+    {"distill_alpha", REAL, AT(distill_alpha), 0, 1, NULL, 0}, /* counts with a teacher only, who is named beside it */
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 _Static_assert(N_FIELDS <= SETTINGS_MAX_FIELDS, "struct settings holds a line for each field");
@@ -105,7 +106,7 @@ void settings_init(struct settings *s) {
     *s = (struct settings){.r = 8, .lora_alpha = 8, .batch = 8, .accumulation = 1, .epochs = 3, .max_steps = -1,
         .learning_rate = 5e-5, .schedule = SCHEDULE_LINEAR, .sampling = SAMPLING_RANDOM, .max_grad_norm = 1,
         .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .logging_steps = 10, .save_steps = 500, .save_total_limit = 2,
-        .seed = 42, .completion_only = true};
+        .seed = 42, .completion_only = true, .distill_alpha = 0.5};
     targets_add(&s->targets, "q_proj"); /* PEFT's choice for Llama */
     targets_add(&s->targets, "v_proj");
 }

@@ -33,7 +33,7 @@ struct settings {
     int schedule, sampling, optim; /* enum schedule_kind, enum sampling, index into the words */
     bool group_by_length, bf16, fp16, load_best, completion_only;
     int64_t logging_steps, save_steps, save_total_limit, eval_steps, patience, seed, max_length;
-    double threshold;
+    double threshold, distill_alpha;
     int padding_side;
     /* Where each field was set (by its place in the table): 0 nowhere, -1 on the command line, else its line. */
     int line[SETTINGS_MAX_FIELDS];

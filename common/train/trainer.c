@@ -59,13 +59,15 @@ static int alloc_all(struct run *r, struct err *e) {
     int longest = j->eval && j->eval->longest > j->rows->longest ? j->eval->longest : j->rows->longest;
     int R = j->tokens_per_pass > longest ? j->tokens_per_pass : longest, S = (int)(r->s->batch * r->s->accumulation);
     batch_init(&r->batch, R, S < R ? S : R);
+    if (j->rows->soft) batch_soft(&r->batch, j->rows->soft, r->s->distill_alpha);
     r->losses = xcalloc((size_t)R, sizeof *r->losses);
     r->order = xcalloc((size_t)(j->eval && j->eval->n > j->rows->n ? j->eval->n : j->rows->n), sizeof *r->order);
     if (alloc(r, &r->grad, bytes, "gradients", e) < 0 || alloc(r, &r->t.exp_avg, bytes, "moments", e) < 0 ||
         alloc(r, &r->t.exp_avg_sq, bytes, "moments", e) < 0 || alloc(r, &r->norm, sizeof *r->norm, "gradient norm", e) < 0)
         return -1;
     r->pass = llama_pass_new(j->m, &j->a->cfg, R, r->batch.max_seqs, true, 0, e);
-    return r->pass ? 0 : -1;
+    if (!r->pass) return -1;
+    return j->rows->soft ? llama_pass_soft(r->pass, j->rows->soft->K, e) : 0;
 }
 
 /* All that the trained bytes depend on, for checkpoints to compare. */
@@ -76,6 +78,11 @@ static void make_identity(struct run *r) {
     rows_hash(j->rows, data);
     if (j->eval) rows_hash(j->eval, eval);
     buf_addf(b, "{\"rows\":%lld,\"data\":\"%s\",\"eval_data\":\"%s\",\"base\":\"%s\",\"base_dtype\":\"%s\",", (long long)j->rows->n, data, eval, model_hash(j->m), j->base_dtype);
+    if (j->rows->soft) {
+        buf_addf(b, "\"teacher_logits\":\"%s\",\"distill_alpha\":", j->rows->soft->hash);
+        json_put_number(b, r->s->distill_alpha);
+        buf_addc(b, ',');
+    }
     settings_put(r->s, j->a->cfg.sites, b);
     buf_addf(b, ",\"initial_adapter\":\"%s\",\"device\":\"%s\",\"tokens_per_pass\":%d}", r->initial, r->d->name, j->tokens_per_pass);
 }

@@ -41,6 +41,8 @@ OP(add, (struct kctx *k, void *y, const void *x, int64_t n), y, x, n)
 OP(gather_rows, (struct kctx *k, void *y, const void *x, const int32_t *idx, int M, int C), y, x, idx, M, C)
 OP(scatter_rows, (struct kctx *k, void *dx, const void *dy, const int32_t *idx, int M, int R, int C), dx, dy, idx, M, R, C)
 OP(cross_entropy, (struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V), loss, logits, target, scale, M, V)
+OP(topk, (struct kctx *k, int32_t *id, float *logp, float *tail, const void *logits, float T, int M, int V, int K), id, logp, tail, logits, T, M, V, K)
+OP(distill, (struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, const struct soft_labels *s, int M, int V), loss, logits, target, scale, s, M, V)
 OP(sumsq, (struct kctx *k, double *out, const float *x, int64_t n, int accumulate), out, x, n, accumulate)
 OP(adamw, (struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq), p, m, v, g, n, s, norm_sq)
 
@@ -48,5 +50,5 @@ OP(adamw, (struct kctx *k, float *p, float *m, float *v, const float *g, int64_t
 void poison_set_ops(struct dev *d) {
     SET(linear) SET(linear_dx) SET(embed) SET(lora_down) SET(lora_up) SET(lora_up_bwd) SET(lora_down_bwd) SET(dropout)
     SET(rmsnorm) SET(rmsnorm_bwd) SET(rope) SET(attention) SET(attention_bwd) SET(kv_store) SET(attention_cached)
-    SET(swiglu) SET(swiglu_bwd) SET(add) SET(gather_rows) SET(scatter_rows) SET(cross_entropy) SET(sumsq) SET(adamw)
+    SET(swiglu) SET(swiglu_bwd) SET(add) SET(gather_rows) SET(scatter_rows) SET(cross_entropy) SET(topk) SET(distill) SET(sumsq) SET(adamw)
 }
