@@ -20,7 +20,8 @@ struct opts {
     const char *model, *dir, *config, *eval, *init, *device, *file, *teacher;
     struct opt_list set;
     int64_t tokens_per_pass, threads, show;
-    int overlong, base;
+    const char *limit;
+    int overlong, base, recompute;
     bool chat, skip_incomplete, resume, overwrite, estimate, quiet, no_shuffle;
 };
 static const char *const base_words[] = {"keep", "f32", "bf16"};
@@ -75,6 +76,8 @@ static void parse(struct opts *o, int argc, char **argv) {
         {"resume", 0, OPT_FLAG, &o->resume, NULL, "go on from the last whole checkpoint", 0, 0},
         {"overwrite", 0, OPT_FLAG, &o->overwrite, NULL, "delete an earlier training in DIR first; with --resume, only one that cannot be resumed", 0, 0},
         {"tokens-per-pass", 0, OPT_INT, &o->tokens_per_pass, "N", "tokens packed into one pass (default 1024, on a card 8192)", 1, 1 << 24},
+        {"recompute", 0, OPT_CHOICE, &o->recompute, "none|mlp|layer", "what the backward computes again instead of keeping it", 0, 0},
+        {"memory-limit", 0, OPT_STR, &o->limit, "SIZE", "keep the peak below SIZE (3.4G, 900M) by smaller passes or recomputing", 0, 0},
         {"base-dtype", 0, OPT_CHOICE, &o->base, "keep|f32|bf16", "frozen linears in memory", 0, 0},
         {"device", 0, OPT_STR, &o->device, "D", "auto, cpu, cuda or cuda:N: where to compute (auto: the first card, else the CPU)", 0, 0},
         {"threads", 0, OPT_INT, &o->threads, "N", "threads (default: all cores)", 1, 1024},
@@ -258,12 +261,44 @@ static void catch_signals(void) {
 static void say_quietly(const char *text) { (void)text; }
 static void say_note(const char *text) { note("%s", text); }
 
+/* ---- memory ---- */
+/* "3.4G", "900M", "512K" or bytes; units are powers of 1024. */
+static size_t parse_size(const char *text) {
+    static const char units[] = "KMGT";
+    char *end;
+    double x = strtod(text, &end);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    if (end == text || !(x > 0) || (*end && (!unit || (end[1] && strcmp(end + 1, "iB")))) || x > 1e15)
+        die_usage("--memory-limit %s: expected a size such as 3.4G or 900M", text);
+    for (int i = unit ? (int)(unit - units) + 1 : 0; i > 0; i--) x *= 1024;
+    return (size_t)x;
+}
+
+static enum kept kept_of(const struct settings *s, const struct opts *o) {
+    static const enum kept kept[] = {KEEP_ALL, KEEP_ATTENTION, KEEP_INPUTS};
+    return s->gradient_checkpointing && !opt_given("recompute") ? KEEP_INPUTS : kept[o->recompute];
+}
+
+/* longest: tokens of the longest row. */
+static struct pass_plan plan_pass(const struct settings *s, int longest, const struct opts *o) {
+    struct err e = ERR_INIT;
+    struct estimate_of of;
+    struct pass_plan plan = {(int)o->tokens_per_pass, kept_of(s, o)};
+    if (!o->limit) return plan;
+    if (estimate_training(&of, o->model, (enum base_dtype)o->base, s, (int)o->threads, &e) < 0) die_err(&e);
+    if (estimate_fit(&of, parse_size(o->limit), longest, &plan, &e) < 0) die(e.code, "--memory-limit %s: %s", o->limit, e.msg);
+    if (!o->quiet) note("--memory-limit %s: passes of %d tokens%s", o->limit, plan.rows,
+        plan.kept == KEEP_INPUTS ? ", layers computed again in the backward" : plan.kept == KEEP_ATTENTION ? ", gate and up computed again in the backward" : "");
+    return plan;
+}
+
 static void train(struct settings *s, const struct model *m, const struct chat *chat, const struct rows *rows, const struct rows *eval, const char *dir, const struct opts *o) {
     struct err e = ERR_INIT;
+    struct pass_plan plan = plan_pass(s, eval && eval->longest > rows->longest ? eval->longest : rows->longest, o);
     struct lora *a = open_adapter(m, s, o);
     struct train_result r;
     prepare_dir(dir, o);
-    struct train_job j = {.settings = s, .m = m, .a = a, .rows = rows, .eval = eval, .dir = dir, .tokens_per_pass = (int)o->tokens_per_pass,
+    struct train_job j = {.settings = s, .m = m, .a = a, .rows = rows, .eval = eval, .dir = dir, .tokens_per_pass = plan.rows, .kept = plan.kept,
         .base_dtype = base_words[o->base], .base_name = m->path, .resume = o->resume, .or_anew = o->overwrite, .progress = !o->quiet, .ready = catch_signals,
         .stop = &stop, .say = o->quiet ? say_quietly : say_note};
     if (train_run(&j, &r, &e) < 0) die_err(&e);
@@ -284,9 +319,11 @@ static void train(struct settings *s, const struct model *m, const struct chat *
 
 static void print_estimate(const struct settings *s, const struct opts *o) {
     struct err e = ERR_INIT;
-    struct estimate x;
+    struct estimate_of of;
     struct buf b = BUF_INIT;
-    if (estimate_training(&x, o->model, (enum base_dtype)o->base, s, (int)o->tokens_per_pass, (int)o->threads, &e) < 0) die_err(&e);
+    struct pass_plan plan = plan_pass(s, 1, o);
+    if (estimate_training(&of, o->model, (enum base_dtype)o->base, s, (int)o->threads, &e) < 0) die_err(&e);
+    struct estimate x = estimate_pass(&of, &plan);
     estimate_put(&x, &b);
     fputs(b.p, stdout);
     buf_release(&b);
@@ -317,6 +354,8 @@ int main(int argc, char **argv) {
     o.threads = dev_threads(d);
     if (!o.tokens_per_pass) o.tokens_per_pass = cpu ? 1024 : 8192;
     check_settings(&s, &o, cpu);
+    if (o.limit && !cpu) die_usage("--memory-limit knows the CPU's memory only: --device cpu");
+    if (o.limit && !strcmp(o.model, "-")) die_usage("--memory-limit reads the model's header first: not from standard input");
     if (o.estimate && !cpu) die_usage("--estimate knows the CPU's memory only: --device cpu");
     if (!cpu && !o.quiet) note("computing on %s", d->name);
     if (o.estimate) {

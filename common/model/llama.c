@@ -1,7 +1,6 @@
 /* Forward and backward over a packed batch, from token ids to losses and gradients. */
 #include "common/model/llama.h"
 #include "common/model/llama_pass.h"
-#include <math.h>
 
 /* Ids come from records, so they are checked here once more; the rest is the packer's promise. */
 static int check_batch(const struct llama_pass *p, const struct packed *b, struct err *e) {
@@ -24,7 +23,7 @@ static int check_batch(const struct llama_pass *p, const struct packed *b, struc
 static void check_adapters(const struct llama_pass *p, const struct lora *const *a, int n) {
     for (int i = 0; i < n; i++) {
         if (a[i]->cfg.r > p->lora.r) BUG("adapter of rank %d in a pass for %d", a[i]->cfg.r, p->lora.r);
-        for (int s = 0; p->train && s < N_SITES; s++)
+        for (int s = 0; p->kept && s < N_SITES; s++)
             if (a[i]->cfg.sites[s] && !p->lora.sites[s]) BUG("adapter on %s in a pass without", site_names[s]);
     }
 }
@@ -54,14 +53,13 @@ static int download(struct llama_pass *p, float *to, const void *from, size_t n,
 /* Embedding and all layers; leaves x_out. */
 static void forward(struct llama_pass *p, const struct run *r, const struct packed *b) {
     const struct model *m = p->m;
-    const struct model_config *c = &m->cfg;
-    struct dev *d = m->d;
-    d->embed(d->ctx, p->acts[0].x, &m->embed, p->ids, r->R);
-    for (int l = 0; l < c->L; l++) {
+    int L = m->cfg.L;
+    m->d->embed(m->d->ctx, p->acts[0].x, &m->embed, p->ids, r->R);
+    for (int l = 0; l < L; l++) {
         struct acts *t = &p->acts[l];
         layer_qkv(r, l, t);
-        d->attention(d->ctx, t->o, t->lse, t->q, t->k, t->v, b->cu, p->cu, b->S, c->H, c->G, c->D, 1 / sqrtf((float)c->D));
-        layer_rest(r, l, t, l + 1 < c->L ? p->acts[l + 1].x : p->x_out);
+        layer_attention(r, t, b->cu, p->cu, b->S);
+        layer_rest(r, l, t, l + 1 < L ? p->acts[l + 1].x : p->x_out);
     }
 }
 
@@ -112,7 +110,7 @@ static struct run run_of(const struct llama_pass *p, const struct lora *const *a
 }
 
 int llama_train(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, struct err *e) {
-    if (!p->train) BUG("training in a pass without room for it");
+    if (p->kept == KEEP_NOTHING) BUG("training in a pass without room for it");
     if (drop && a->cfg.dropout > 0 && !p->xd) BUG("dropout in a pass without room for it");
     check_adapters(p, &a, 1);
     if (check_batch(p, b, e) < 0) return -1;

@@ -18,15 +18,22 @@ struct packed {
 };
 
 struct llama_pass; /* activations and scratch for batches up to a size */
-/* Memory for passes of at most R rows and S sequences; `train`: with saved activations for the backward.
-   lora: the adapter's rank, sites and dropout; without `train` only r counts, the largest of the adapters that will be
+/* What the forward keeps for the backward; what it does not is computed again there, so the gradients are the same bytes. */
+enum kept {
+    KEEP_NOTHING,   /* no backward */
+    KEEP_ALL,       /* all that costs a product to compute again */
+    KEEP_ATTENTION, /* all but the MLP's gate and up: two of three MLP products a second time, half the memory */
+    KEEP_INPUTS     /* each layer's input: a second forward (gradient checkpointing, arXiv 1604.06174) */
+};
+/* Memory for passes of at most R rows and S sequences.
+   lora: the adapter's rank, sites and dropout; without a backward only r counts, the largest of the adapters that will be
    summed, and NULL means none. A training pass scores too, with its own adapter.
    Logits are taken in chunks of at most `chunk` trained rows (0: chosen here). give: llama_pass_free. */
-struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, bool train, int chunk, struct err *e);
+struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, enum kept kept, int chunk, struct err *e);
 void llama_pass_free(struct llama_pass *p);
 /* Bytes such a pass takes in device memory, exactly, where activations are f32: for --estimate and token budgets.
    A batch that fills the pass only in part touches as much less. */
-size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, int R, int S, bool train, int chunk);
+size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, int R, int S, enum kept kept, int chunk);
 
 /* Room for soft labels of K tokens, once, before llama_train with them or llama_topk. RC_DEVICE where the device lacks the ops. */
 int llama_pass_soft(struct llama_pass *p, int K, struct err *e);

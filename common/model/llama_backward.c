@@ -89,11 +89,24 @@ static void attention_backward(struct llama_pass *p, const struct run *r, int la
     d->rmsnorm_bwd(d->ctx, p->dx, p->dn, t->x, m->layers[layer].attn_norm, t->rstd[0], r->R, c->C);
 }
 
+/* What the forward did not keep of a layer; the last layer's still lies where all share it. */
+static void compute_again(struct llama_pass *p, const struct run *r, int layer, const int32_t *cu, int S) {
+    struct acts *t = &p->acts[layer];
+    if (p->kept == KEEP_ALL || layer == r->m->cfg.L - 1) return;
+    if (p->kept == KEEP_INPUTS) {
+        layer_qkv(r, layer, t);
+        layer_attention(r, t, cu, p->cu, S);
+        layer_mid(r, layer, t);
+    }
+    layer_gate_up(r, layer, t);
+}
+
 void llama_backward(struct llama_pass *p, const struct run *r, const int32_t *cu, int S, float *grad) {
     enum input lowest = IN_ATTN; /* below layer 0's lowest adapter no gradient is needed */
     while (lowest < IN_DOWN && !run_adapts(r, 0, lowest)) lowest++;
     for (int l = r->m->cfg.L - 1; l >= 0; l--) {
         enum input low = l > 0 ? IN_ATTN : lowest;
+        compute_again(p, r, l, cu, S);
         mlp_backward(p, r, l, low, grad);
         if (low < IN_MLP) attention_backward(p, r, l, low, cu, S, grad);
     }

@@ -1,5 +1,6 @@
 /* A layer's forward in two parts, with whatever attention between them: packed in llama.c, cached in decode.c. */
 #include "common/model/llama_pass.h"
+#include <math.h>
 
 const struct input_sites input_sites[N_INPUTS] = {
     [IN_ATTN] = {SITE_Q, 3}, [IN_O] = {SITE_O, 1}, [IN_MLP] = {SITE_GATE, 2}, [IN_DOWN] = {SITE_DOWN, 1}};
@@ -86,15 +87,29 @@ static void carry(const struct run *r, void *y, const void *x) {
     if (y != x) d->copy(d->ctx, y, x, dtype_bytes(d->act, (int64_t)r->R * r->m->cfg.C));
 }
 
-void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next) {
-    const struct model *m = r->m;
-    const struct model_config *c = &m->cfg;
-    struct dev *d = m->d;
+void layer_attention(const struct run *r, struct acts *t, const int32_t *cu, const int32_t *cu_dev, int S) {
+    const struct model_config *c = &r->m->cfg;
+    struct dev *d = r->m->d;
+    d->attention(d->ctx, t->o, t->lse, t->q, t->k, t->v, cu, cu_dev, S, c->H, c->G, c->D, 1 / sqrtf((float)c->D));
+}
+
+void layer_mid(const struct run *r, int layer, struct acts *t) {
     carry(r, t->x_mid, t->x);
     input_forward(r, layer, IN_O, t->o, 1, (void *[]){t->x_mid}, t->h);
-    d->rmsnorm(d->ctx, r->xn, t->rstd[1], t->x_mid, m->layers[layer].mlp_norm, c->norm_eps, r->R, c->C);
+}
+
+void layer_gate_up(const struct run *r, int layer, struct acts *t) {
+    const struct model *m = r->m;
+    struct dev *d = m->d;
+    d->rmsnorm(d->ctx, r->xn, t->rstd[1], t->x_mid, m->layers[layer].mlp_norm, m->cfg.norm_eps, r->R, m->cfg.C);
     input_forward(r, layer, IN_MLP, r->xn, 0, (void *[]){t->gate, t->up}, t->h);
-    d->swiglu(d->ctx, r->xn, t->gate, t->up, (int64_t)r->R * c->F);
+}
+
+void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next) {
+    struct dev *d = r->m->d;
+    layer_mid(r, layer, t);
+    layer_gate_up(r, layer, t);
+    d->swiglu(d->ctx, r->xn, t->gate, t->up, (int64_t)r->R * r->m->cfg.F);
     carry(r, x_next, t->x_mid);
     input_forward(r, layer, IN_DOWN, r->xn, 1, (void *[]){x_next}, t->h);
 }

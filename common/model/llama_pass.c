@@ -4,20 +4,37 @@
 
 static bool drops(const struct lora_config *a) { return a->dropout > 0; }
 
-/* One set of activations. LoRA's inner ones are kept per site for the backward, else one scratch serves all. */
-static void take_acts(struct layout *l, struct acts *t, const struct model_config *c, const struct lora_config *a, int64_t R, bool train, enum dtype act) {
+/* The input of a layer, its attention, its MLP: the three parts that are kept or shared as one. */
+/* LoRA's inner activations, small, are kept per site with the input (that of the projection down is not computed again);
+   without a backward one scratch serves all. */
+static void take_input(struct layout *l, struct acts *t, const struct model_config *c, const struct lora_config *a, int64_t R, bool train, enum dtype act) {
+    t->x = layout_take(l, dtype_bytes(act, R * c->C));
+    void *h = train || !a->r ? NULL : layout_take(l, dtype_bytes(act, R * a->r));
+    for (int s = 0; s < N_SITES; s++) t->h[s] = train && a->sites[s] ? layout_take(l, dtype_bytes(act, R * a->r)) : h;
+}
+
+static void take_attention(struct layout *l, struct acts *t, const struct model_config *c, int64_t R, bool train, enum dtype act) {
     t->q = layout_take(l, dtype_bytes(act, R * c->H * c->D));
     t->k = layout_take(l, dtype_bytes(act, R * c->G * c->D));
     t->v = layout_take(l, dtype_bytes(act, R * c->G * c->D));
     t->o = layout_take(l, dtype_bytes(act, R * c->H * c->D));
-    t->gate = layout_take(l, dtype_bytes(act, R * c->F));
-    t->up = layout_take(l, dtype_bytes(act, R * c->F));
     t->lse = layout_take(l, (size_t)R * (size_t)c->H * sizeof(float));
-    t->x = layout_take(l, dtype_bytes(act, R * c->C));
     t->x_mid = train ? layout_take(l, dtype_bytes(act, R * c->C)) : t->x;
     for (int i = 0; i < 2; i++) t->rstd[i] = train ? layout_take(l, (size_t)R * sizeof(float)) : NULL;
-    void *h = train || !a->r ? NULL : layout_take(l, dtype_bytes(act, R * a->r));
-    for (int s = 0; s < N_SITES; s++) t->h[s] = train && a->sites[s] ? layout_take(l, dtype_bytes(act, R * a->r)) : h;
+}
+
+static void take_mlp(struct layout *l, struct acts *t, const struct model_config *c, int64_t R, enum dtype act) {
+    t->gate = layout_take(l, dtype_bytes(act, R * c->F));
+    t->up = layout_take(l, dtype_bytes(act, R * c->F));
+}
+
+/* Layer i's set; a part that is not kept is the first layer's. */
+static void take_acts(struct layout *l, struct llama_pass *p, int i, const struct model_config *c, enum dtype act) {
+    struct acts counted, *t = p->acts ? &p->acts[i] : &counted;
+    if (i > 0 && p->acts) *t = p->acts[0];
+    if (i == 0 || p->kept != KEEP_NOTHING) take_input(l, t, c, &p->lora, p->R, p->kept, act);
+    if (i == 0 || p->kept == KEEP_ALL || p->kept == KEEP_ATTENTION) take_attention(l, t, c, p->R, p->kept, act);
+    if (i == 0 || p->kept == KEEP_ALL) take_mlp(l, t, c, p->R, act);
 }
 
 static void take_gradients(struct layout *l, struct llama_pass *p, const struct model_config *c, int64_t R, enum dtype act) {
@@ -49,28 +66,21 @@ static void take_batch(struct layout *l, struct llama_pass *p) {
     p->scale = layout_take(l, rows);
 }
 
-/* Lays p out from base; with base NULL only counts. p->acts: L of them, or one when it may be shared. */
+/* Lays p out from base; with base NULL only counts. */
 static size_t lay_out(struct llama_pass *p, const struct model_config *c, enum dtype act, void *base) {
     struct layout l = {base, 0};
     int64_t R = p->R;
-    struct acts counted;
-    for (int i = 0; i < c->L; i++) {
-        if (i > 0 && !p->train) { /* every layer shares the first one's */
-            if (p->acts) p->acts[i] = p->acts[0];
-            continue;
-        }
-        take_acts(&l, p->acts ? &p->acts[i] : &counted, c, &p->lora, R, p->train, act);
-    }
+    for (int i = 0; i < c->L; i++) take_acts(&l, p, i, c, act);
     p->xn = layout_take(&l, dtype_bytes(act, R * widest_input(c)));
     p->xg = layout_take(&l, dtype_bytes(act, R * c->C));
     p->rstd_g = layout_take(&l, (size_t)R * sizeof(float));
     p->loss = layout_take(&l, (size_t)R * sizeof(float));
     take_batch(&l, p);
-    if (p->train) take_gradients(&l, p, c, R, act);
+    if (p->kept) take_gradients(&l, p, c, R, act);
     else if (p->acts) p->x_out = p->acts[0].x;
     struct layout layers = l;
     p->logits = layout_take(&l, dtype_bytes(act, (int64_t)p->chunk * c->V));
-    if (p->train) take_layer_scratch(&layers, p, c, &p->lora, R, act);
+    if (p->kept) take_layer_scratch(&layers, p, c, &p->lora, R, act);
     return l.at > layers.at ? l.at : layers.at;
 }
 
@@ -88,23 +98,23 @@ int download_acts(struct dev *d, float *to, const void *from, int64_t n, struct 
     return rc;
 }
 
-static void describe(struct llama_pass *p, const struct lora_config *lora, int R, int S, bool train, int chunk) {
-    *p = (struct llama_pass){.R = R, .S = S, .train = train};
+static void describe(struct llama_pass *p, const struct lora_config *lora, int R, int S, enum kept kept, int chunk) {
+    *p = (struct llama_pass){.R = R, .S = S, .kept = kept};
     if (lora) p->lora = *lora;
     p->chunk = chunk > 0 ? chunk : DEFAULT_CHUNK;
     if (p->chunk > R) p->chunk = R;
 }
 
-size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, int R, int S, bool train, int chunk) {
+size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, int R, int S, enum kept kept, int chunk) {
     struct llama_pass p;
-    describe(&p, lora, R, S, train, chunk);
+    describe(&p, lora, R, S, kept, chunk);
     return lay_out(&p, c, DT_F32, NULL);
 }
 
-struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, bool train, int chunk, struct err *e) {
-    if (R < 1 || S < 1 || (train && !lora)) BUG("pass of %d rows, %d sequences", R, S);
+struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, enum kept kept, int chunk, struct err *e) {
+    if (R < 1 || S < 1 || (kept && !lora)) BUG("pass of %d rows, %d sequences", R, S);
     struct llama_pass *p = xmalloc(sizeof *p);
-    describe(p, lora, R, S, train, chunk > 0 || m->d->act == DT_F32 ? chunk : CARD_CHUNK);
+    describe(p, lora, R, S, kept, chunk > 0 || m->d->act == DT_F32 ? chunk : CARD_CHUNK);
     size_t bytes = lay_out(p, &m->cfg, m->d->act, NULL);
     void *arena = NULL;
     if (dev_err(m->d, m->d->alloc(m->d->ctx, &arena, bytes), e, "activations", bytes) < 0) {

@@ -12,8 +12,8 @@ struct input_sites {
 };
 extern const struct input_sites input_sites[N_INPUTS];
 
-/* What the backward needs of one layer, all in device memory. Without training every layer shares one set, and x_mid
-   and the next layer's x are x itself: the residual stream is added to in place. */
+/* What the backward needs of one layer, all in device memory. What is not kept (enum kept) is one buffer that all layers
+   share. Without training x_mid and the next layer's x are x itself: the residual stream is added to in place. */
 struct acts {
     void *x;             /* (R,C) residual stream that enters */
     void *q, *k, *v;     /* (R,H·D) (R,G·D) (R,G·D), q and k rotated */
@@ -52,14 +52,20 @@ struct dropout_key run_drop_key(const struct run *r, int layer, enum input in, i
 
 /* Norm, q, k, v with adapters, rotation. */
 void layer_qkv(const struct run *r, int layer, struct acts *t);
-/* Output projection onto the residual stream, norm, MLP; writes the next layer's x. */
+/* Attention over packed sequences: o and lse. cu on the host, cu_dev on the device. */
+void layer_attention(const struct run *r, struct acts *t, const int32_t *cu, const int32_t *cu_dev, int S);
+/* Output projection onto the residual stream: x_mid. */
+void layer_mid(const struct run *r, int layer, struct acts *t);
+/* Norm, gate and up. */
+void layer_gate_up(const struct run *r, int layer, struct acts *t);
+/* The last two, SwiGLU and the projection down; writes the next layer's x. */
 void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next);
 
 struct llama_pass {
     const struct model *m;
     struct lora_config lora; /* r 0: none */
     int R, S, chunk;         /* room: rows, sequences, rows of logits */
-    bool train;
+    enum kept kept;
     void *arena;             /* all device memory of the pass */
     struct acts *acts;       /* L */
     void *x_out;             /* (R,C) residual stream that leaves the last layer */

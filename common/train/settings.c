@@ -57,6 +57,7 @@ static const struct field fields[] = {
     {"group_by_length", BOOL, AT(group_by_length), 0, 0, NULL, 0}, /* ends up in the line above */
     {"bf16", BOOL, AT(bf16), 0, 0, NULL, 0},
     {"fp16", BOOL, AT(fp16), 0, 0, NULL, 0},
+    {"gradient_checkpointing", BOOL, AT(gradient_checkpointing), 0, 0, NULL, 0}, /* the same bytes */
     {"logging_steps", INT, AT(logging_steps), 1, MAX_COUNT, NULL, 0},
     {"save_steps", INT, AT(save_steps), 1, MAX_COUNT, NULL, 0},
     {"save_total_limit", INT, AT(save_total_limit), 1, MAX_COUNT, NULL, 0},

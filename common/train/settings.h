@@ -31,7 +31,7 @@ struct settings {
     int64_t max_steps; /* -1: by epochs */
     double learning_rate, warmup_ratio, warmup_steps, max_grad_norm, weight_decay, beta1, beta2, eps;
     int schedule, sampling, optim; /* enum schedule_kind, enum sampling, index into the words */
-    bool group_by_length, bf16, fp16, load_best, completion_only;
+    bool group_by_length, bf16, fp16, load_best, completion_only, gradient_checkpointing;
     int64_t logging_steps, save_steps, save_total_limit, eval_steps, patience, seed, max_length;
     double threshold, distill_alpha;
     int padding_side;

@@ -65,7 +65,7 @@ static int alloc_all(struct run *r, struct err *e) {
     if (alloc(r, &r->grad, bytes, "gradients", e) < 0 || alloc(r, &r->t.exp_avg, bytes, "moments", e) < 0 ||
         alloc(r, &r->t.exp_avg_sq, bytes, "moments", e) < 0 || alloc(r, &r->norm, sizeof *r->norm, "gradient norm", e) < 0)
         return -1;
-    r->pass = llama_pass_new(j->m, &j->a->cfg, R, r->batch.max_seqs, true, 0, e);
+    r->pass = llama_pass_new(j->m, &j->a->cfg, R, r->batch.max_seqs, j->kept ? j->kept : KEEP_ALL, 0, e);
     if (!r->pass) return -1;
     return j->rows->soft ? llama_pass_soft(r->pass, j->rows->soft->K, e) : 0;
 }

@@ -1,6 +1,7 @@
 /* The training loop: steps of AdamW over packed passes, with evaluations, checkpoints and alarms (DESIGN.md, section 5). */
 #ifndef COADOR_TRAINER_H
 #define COADOR_TRAINER_H
+#include "common/model/llama.h"
 #include "common/train/checkpoint.h"
 #include "common/train/rows.h"
 #include "common/train/settings.h"
@@ -14,6 +15,7 @@ struct train_job { /* all borrowed */
     const struct rows *eval;     /* NULL: none */
     const char *dir;             /* exists; metrics.jsonl and checkpoints/ go there */
     int tokens_per_pass;
+    enum kept kept;              /* for the backward: memory against time, the same bytes */
     const char *base_dtype;      /* for the identity of checkpoints */
     const char *base_name;       /* for adapter_config.json */
     bool resume;                 /* from the last whole checkpoint */

@@ -15,14 +15,14 @@ struct rig {
     float *grad_dev, *grad, *param; /* a->n; the last two on the host */
 };
 
-static struct rig rig_new(const char *dev, unsigned sites, double dropout, bool per_module, int chunk) {
+static struct rig rig_keeping(enum kept kept, const char *dev, unsigned sites, double dropout, bool per_module, int chunk) {
     struct err e = ERR_INIT;
     struct rig g = {.d = tiny_dev(dev)};
     g.t = tiny_new(g.d);
     g.a = tiny_lora(&g.t->m, 3, sites, 99);
     g.a->cfg.dropout = dropout;
     g.a->cfg.per_module = per_module;
-    g.p = llama_pass_new(&g.t->m, &g.a->cfg, TINY_R + 5, 4, true, chunk, &e);
+    g.p = llama_pass_new(&g.t->m, &g.a->cfg, TINY_R + 5, 4, kept, chunk, &e);
     if (!g.p) fail_msg("%s", e.msg);
     size_t bytes = (size_t)g.a->n * sizeof(float);
     g.grad = xcalloc((size_t)g.a->n, sizeof(float));
@@ -30,6 +30,10 @@ static struct rig rig_new(const char *dev, unsigned sites, double dropout, bool 
     g.grad_dev = tiny_to_dev(g.d, g.grad, bytes);
     tiny_to_host(g.d, g.param, g.a->p, bytes);
     return g;
+}
+
+static struct rig rig_new(const char *dev, unsigned sites, double dropout, bool per_module, int chunk) {
+    return rig_keeping(KEEP_ALL, dev, sites, dropout, per_module, chunk);
 }
 
 static void rig_free(struct rig *g) {
@@ -119,6 +123,32 @@ static void test_differences_few_sites(void **state) {
         differences(1u << sites[i], 0.3, false);
     }
     differences(1u << SITE_Q | 1u << SITE_UP, 0.3, true);
+}
+
+/* What is computed again in the backward gives the same bytes, and takes less memory. */
+static void test_kept(void **state) {
+    struct packed b;
+    float loss[3][TINY_R];
+    tiny_batch(&b);
+    for (int drop = 0; drop < 3; drop++) {
+        struct rig g[3];
+        for (int k = 0; k < 3; k++) {
+            g[k] = rig_keeping(KEEP_ALL + k, "poison", drop == 2 ? 1u << SITE_O : ALL_SITES, drop ? 0.3 : 0, false, 7);
+            rig_step(&g[k], &b, loss[k]);
+            rig_grad(&g[k]);
+            assert_memory_equal(loss[k], loss[0], (size_t)b.M * sizeof(float));
+            assert_memory_equal(g[k].grad, g[0].grad, (size_t)g[0].a->n * sizeof(float));
+        }
+        for (int k = 0; k < 3; k++) rig_free(&g[k]);
+    }
+    struct tiny *t = tiny_new(tiny_dev("cpu"));
+    struct lora_config c = {.r = 3, .sites = {true, true, true, true, true, true, true}};
+    size_t bytes[3];
+    for (int k = 0; k < 3; k++) bytes[k] = llama_pass_bytes(&t->m.cfg, &c, 100, 5, KEEP_ALL + k, 1);
+    assert_true(bytes[0] > bytes[1] && bytes[1] > bytes[2]);
+    struct dev *d = t->m.d;
+    tiny_free(t);
+    d->close(d);
 }
 
 /* The keys under which a step drops, by layer and site: what dropout.h promises, one mask an input or one a module. */
@@ -321,7 +351,7 @@ static void test_bytes(void **state) {
     t->m.d = &counting;
     for (int i = 0; i < 8; i++) {
         a->cfg.dropout = i & 1 ? 0.1 : 0;
-        bool train = i & 2;
+        enum kept train = i & 2 ? KEEP_ALL + i / 3 % 3 : KEEP_NOTHING;
         const struct lora_config *cfg = train || i & 4 ? &a->cfg : NULL;
         asked = 0;
         struct llama_pass *p = llama_pass_new(&t->m, cfg, 100 + i, 5, train, i * 10, &e);
@@ -369,7 +399,7 @@ static void test_bad_ids(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_differences),          cmocka_unit_test(test_differences_dropout), cmocka_unit_test(test_differences_dropout_per_module),
-        cmocka_unit_test(test_differences_few_sites), cmocka_unit_test(test_dropout_keys),
+        cmocka_unit_test(test_differences_few_sites), cmocka_unit_test(test_kept), cmocka_unit_test(test_dropout_keys),
         cmocka_unit_test(test_packed_is_separate),  cmocka_unit_test(test_devices_agree),
         cmocka_unit_test(test_gradient_adds_and_score), cmocka_unit_test(test_score_and_logits), cmocka_unit_test(test_adapters_sum),
         cmocka_unit_test(test_bytes),                cmocka_unit_test(test_bad_ids),

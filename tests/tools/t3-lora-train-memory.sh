@@ -16,6 +16,16 @@ within() { # within NAME OPTION...: VmHWM of one step, its checkpoint included
 within "packed base, rank 16, dropout" --rank 16 --dropout 0.1
 within "rank 4 on two targets" --rank 4 --targets '[q_proj, v_proj]'
 within "base as bf16" --rank 16 --base-dtype bf16
+within "gate and up computed again" --rank 16 --recompute mlp
+within "layers computed again" --rank 16 --recompute layer
+set -- --model "$M" --targets all-linear --rank 16 --batch 2 --max-steps 1 --tokens-per-pass 1024 --memory-limit 300M
+ok "a memory limit" "$coador" lora-train "$@" --overwrite -o out rows.jsonl
+cp "$T/.err" err
+ok "says what it does" grep -q 'memory-limit 300M: passes of [0-9]* tokens' err
+was=$(sed -n 's/.*peak memory \([0-9]*\) MiB/\1/p' err)
+ok "and holds: $was MiB" test "${was:-999}" -le 300
+exits "a limit that nothing fits" 4 'memory-limit 100M: training takes at least [0-9]+ MiB with its longest row of 129 tokens' "$coador" lora-train "$@" --memory-limit 100M --overwrite -o out rows.jsonl
+exits "a limit that is no size" 2 'expected a size such as 3.4G' "$coador" lora-train "$@" --memory-limit 3,4G --overwrite -o out rows.jsonl
 is "the parts are named" "$("$coador" lora-train --model "$M" --estimate | sed 's/  .*//' | tr '\n' ';')" \
     "weights;adapter, gradients, moments;activations;logits;saving;program and tokenizer;peak;"
 done_testing

@@ -23,6 +23,10 @@ ok "the same again" cmp a/$A t2/$A
 ok "each row a pass of its own" $lt $common --batch 4 --accumulation 4 --set group_by_length=true --tokens-per-pass 1 -o sep "$D/rows.jsonl"
 ok "packed = separate: losses" close_to loss a/metrics.jsonl sep/metrics.jsonl
 ok "packed = separate: gradient norms" close_to grad_norm a/metrics.jsonl sep/metrics.jsonl
+for how in "--recompute mlp" "--recompute layer" "--set gradient_checkpointing=true"; do
+    ok "$how" $lt $common --batch 4 --accumulation 4 --set group_by_length=true $how --overwrite -o again "$D/rows.jsonl"
+    ok "$how: the same bytes" cmp a/$A again/$A
+done
 ok "rows from standard input" sh -c "$lt $common --batch 4 --accumulation 4 --set group_by_length=true -o in <'$D/rows.jsonl'"
 ok "the same from standard input" cmp a/$A in/$A
 ok "another seed" $lt $common --batch 4 --accumulation 4 --set group_by_length=true --seed 4 -o seed "$D/rows.jsonl"
