@@ -97,8 +97,20 @@ static bool all_space(const char *s, size_t n) {
     return true;
 }
 
+/* The same where no words are cut first (SentencePiece's kinds): a border stays where no token of the vocabulary joins the
+   bytes on both sides. */
+static size_t unjoined(struct constraint *c, uint32_t state) {
+    size_t n = c->text.n;
+    bool open = !grammar_ended(c->g, state);
+    for (unsigned b = 0; b < 256 && open && n == c->text.n; b++)
+        if (vocab_joins(c->v, (unsigned char)c->text.p[n - 1], (unsigned char)b) && grammar_byte(c->g, state, (unsigned char)b) != GRAMMAR_DEAD) n--;
+    while (n > 0 && n < c->text.n && vocab_joins(c->v, (unsigned char)c->text.p[n - 1], (unsigned char)c->text.p[n])) n--;
+    return n;
+}
+
 /* Bytes of the text up to the last border that stays: all, or those before its last word and the white space at its end. */
 static int border(struct constraint *c, uint32_t state, size_t *stable, struct err *e) {
+    if (!tokenizer_pretok(c->t)) return *stable = unjoined(c, state), 0;
     struct pretok_walk w;
     const char *word;
     size_t n, at = 0;
@@ -150,6 +162,28 @@ static size_t context(struct constraint *c, const int32_t *ids, size_t n) {
     }
 }
 
+/* c->ids: the tokens of the text as it stands inside a longer one. SentencePiece's kinds put a space before what they are given:
+   so they are given a byte first that joins nothing, and its tokens and those before it go. */
+static int encode(struct constraint *c, struct err *e) {
+    static const char guard = 1;
+    struct buf b = BUF_INIT;
+    size_t k = 0;
+    bool guarded = !tokenizer_pretok(c->t), seen = !guarded;
+    if (guarded) buf_addc(&b, guard);
+    buf_add(&b, c->text.p, c->text.n);
+    c->ids.n = 0;
+    int rc = tokenizer_encode(c->t, b.p, b.n, &c->ids, e);
+    while (rc == 0 && !seen && k < c->ids.n) {
+        buf_clear(&b);
+        tokenizer_bytes(c->t, c->ids.v[k++], false, &b);
+        seen = b.n == 1 && *b.p == guard;
+    }
+    c->ids.n -= k; /* 0 when the guard joined something */
+    memmove(c->ids.v, c->ids.v + k, c->ids.n * sizeof *c->ids.v);
+    buf_release(&b);
+    return rc;
+}
+
 int constrained_force(struct constrained *a, struct constraint *c, struct ids *ids, size_t first, struct err *e) {
     if (!a->left) return 0;
     size_t known = context(c, ids->v + first, ids->n - first), before = c->text.n, stable;
@@ -158,16 +192,15 @@ int constrained_force(struct constrained *a, struct constraint *c, struct ids *i
     if (c->text.n == before || utf8_valid(c->text.p, c->text.n) != c->text.n) return 0; /* nothing, or half a character */
     if (border(c, state, &stable, e) < 0) return -1;
     if (stable <= before) return 0;
-    c->ids.n = 0;
-    if (tokenizer_encode(c->t, c->text.p, c->text.n, &c->ids, e) < 0) return -1;
+    if (encode(c, e) < 0) return -1;
     bool same = c->ids.n > known && (!known || !memcmp(c->ids.v, last, known * sizeof *last));
     if (!same) { /* the model cut its text in another way: the forced text by itself */
+        if (((unsigned char)c->text.p[before] & 0xc0) == 0x80) return 0; /* the rest of a character that the model began */
         memmove(c->text.p, c->text.p + before, c->text.n - before + 1);
         c->text.n -= before;
         stable -= before;
         known = 0;
-        c->ids.n = 0;
-        if (tokenizer_encode(c->t, c->text.p, c->text.n, &c->ids, e) < 0) return -1;
+        if (encode(c, e) < 0) return -1;
     }
     take(a, c, (long)known, tokens_until(c, stable), ids);
     return 0;

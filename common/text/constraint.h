@@ -26,7 +26,7 @@ size_t constraint_words(const struct constraint *c);
 /* Takes a token of the mask. */
 void constrained_accept(struct constrained *a, struct constraint *c, int32_t token);
 /* Takes what must follow, as tokens, and appends them to ids, the answer so far from index `first` on. They are those that
-   the tokenizer makes of the whole answer, up to the last border that whatever may follow leaves in place; none where they
-   would not leave room for the end. */
+   the tokenizer makes of the whole answer, up to the last border that whatever may follow leaves in place (of words; where a
+   tokenizer cuts none, of bytes that no token joins); none where they would not leave room for the end. */
 int constrained_force(struct constrained *a, struct constraint *c, struct ids *ids, size_t first, struct err *e);
 #endif

@@ -17,6 +17,8 @@ int32_t vocab_size(const struct vocab *v);
 /* 256 bits: the bytes that are tokens by themselves. A grammar that writes only these (grammar_options) never comes to a
    state without a token. */
 const uint64_t *vocab_bytes(const struct vocab *v);
+/* Whether some token has b right behind a. Where none has, every way to cut a text cuts it there. */
+bool vocab_joins(const struct vocab *v, unsigned char a, unsigned char b);
 
 struct masker;
 /* Borrows both; g must have been made with vocab_bytes(v). give: masker_free. One thread at a time. */

@@ -31,6 +31,7 @@ struct vocab {
     uint32_t *at; /* (n + 1) token i is bytes[at[i] .. at[i + 1]) */
     int32_t *twin; /* (n) the next token of the same bytes, -1 for none */
     uint64_t usable[4];
+    uint64_t pairs[256][4]; /* bit b of pairs[a]: some token has byte b right behind byte a */
     struct trie all;
     struct string_tokens free, plain;
 };

@@ -163,6 +163,10 @@ static void index_tokens(struct vocab *v) {
         if (len && len <= TOKEN_MAX) ids[n++] = i;
         uint8_t b = len == 1 ? (uint8_t)v->bytes[v->at[i]] : 0;
         if (len == 1) v->usable[b >> 6] |= (uint64_t)1 << (b & 63);
+        for (size_t k = 1; k < len; k++) {
+            uint8_t left = (uint8_t)v->bytes[v->at[i] + k - 1], right = (uint8_t)v->bytes[v->at[i] + k];
+            v->pairs[left][right >> 6] |= (uint64_t)1 << (right & 63);
+        }
     }
     qsort_r(ids, (size_t)n, sizeof *ids, by_bytes, v);
     for (int32_t i = 0; i < n; i++) {
@@ -229,3 +233,4 @@ void vocab_free(struct vocab *v) {
 
 int32_t vocab_size(const struct vocab *v) { return v->n; }
 const uint64_t *vocab_bytes(const struct vocab *v) { return v->usable; }
+bool vocab_joins(const struct vocab *v, unsigned char a, unsigned char b) { return v->pairs[a][b >> 6] >> (b & 63) & 1; }
