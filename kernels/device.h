@@ -66,6 +66,7 @@ struct dev {
 
     /* ---- ops: contract in kernels/<op>.h ---- */
     linear_fn *linear;
+    linear_int8_fn *linear_int8; /* NULL where the device has none */
     linear_dx_fn *linear_dx;
     embed_fn *embed;
     lora_down_fn *lora_down;
@@ -99,6 +100,6 @@ struct dev {
    K_DEVICE with *why (static text) where it cannot be had. give: d->close(d). */
 enum kerr dev_open(struct dev **d, const char *name, int threads, const char **why);
 int dev_threads(const struct dev *d);
-/* CPU features found, for `coador doctor`: "avx2 fma f16c"; static text. */
+/* CPU features found and used, for `coador doctor`: "avx2 fma f16c"; static text. */
 const char *dev_cpu_features(void);
 #endif

@@ -19,15 +19,17 @@ bool cpu_has_avx2(void) {
     unsigned a, b, c, d;
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) && c >> 29 & 1;
 }
+bool cpu_has_vnni(void) { return cpu_has_avx2() && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"); }
 #else
 bool cpu_has_avx2(void) { return false; }
+bool cpu_has_vnni(void) { return false; }
 #endif
 
-const char *dev_cpu_features(void) { return cpu_has_avx2() ? "avx2 fma f16c" : "plain C"; }
+const char *dev_cpu_features(void) { return cpu_has_vnni() ? "avx2 fma f16c avx512-vnni" : cpu_has_avx2() ? "avx2 fma f16c" : "plain C"; }
 int dev_threads(const struct dev *d) { return d->threads; }
 
 #define EACH_OP(X) \
-    X(linear) X(linear_dx) X(embed) X(lora_down) X(lora_up) X(lora_up_bwd) X(lora_down_bwd) X(dropout) X(rmsnorm) X(rmsnorm_bwd) \
+    X(linear) X(linear_int8) X(linear_dx) X(embed) X(lora_down) X(lora_up) X(lora_up_bwd) X(lora_down_bwd) X(dropout) X(rmsnorm) X(rmsnorm_bwd) \
     X(rope) X(attention) X(attention_bwd) X(kv_store) X(attention_cached) X(swiglu) X(swiglu_bwd) X(add) X(gather_rows) \
     X(scatter_rows) X(cross_entropy) X(topk) X(distill) X(sumsq) X(adamw)
 #define SET_REF(op) d->op = op##_ref;

@@ -28,7 +28,7 @@ struct job {
     /* options */
     const char *model, *output, *device;
     struct opt_list adapters, stop, choices;
-    int base, space, unknown;
+    int base, space, unknown, compute;
     struct asked ask; /* of answers */
     int64_t max_new, top_k, seed, threads, batch, max_cached, max_rejects;
     double temperature, top_p, penalty;
@@ -95,6 +95,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
         {"batch", 'b', OPT_INT, &j->batch, "N", "records at once (8)", 1, 4096},
         {"max-cached-tokens", 0, OPT_INT, &j->max_cached, "N", "room for keys and values of all records at once", 0, 1e12},
         {"max-rejects", 0, OPT_INT, &j->max_rejects, "N", "exit 1 when more records than this failed", 0, 9e15},
+        {"compute", 0, OPT_CHOICE, &j->compute, "f32|int8", "products with the weights: exact, or of integers", 0, 0},
         {"threads", 0, OPT_INT, &j->threads, "N", "CPU threads (all cores)", 0, 1024},
         {"device", 0, OPT_STR, &j->device, "D", "auto, cpu, cuda or cuda:N (auto: the first card, else the CPU)", 0, 0},
         {"output", 'o', OPT_STR, &j->output, "FILE", "instead of standard output", 0, 0},
@@ -105,7 +106,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
     for (int i = 0; i < j->stop.n; i++)
         if (!*j->stop.v[i]) die_usage("--stop needs a text that is not empty");
     j->soft = j->score && opt_given("top-k");
-    static const char *const answering[] = {"max-new-tokens", "top-p", "repetition-penalty", "stop", "seed", "max-cached-tokens", "batch", "schema", "regex", "gbnf", "choice"};
+    static const char *const answering[] = {"max-new-tokens", "top-p", "repetition-penalty", "stop", "seed", "max-cached-tokens", "batch", "compute", "schema", "regex", "gbnf", "choice"};
     for (size_t i = 0; j->score && i < sizeof answering / sizeof *answering; i++)
         if (opt_given(answering[i])) die_usage("--score generates nothing: --%s has no meaning with it", answering[i]);
     if (j->score) parse_soft(j);
@@ -186,7 +187,7 @@ static void open_generator(struct job *j) {
     int64_t per_record = j->m->cfg.context < 1024 ? j->m->cfg.context : 1024;
     struct gen_options o = {
         .slots = (int)j->batch, .max_cached = j->max_cached ? j->max_cached : j->batch * per_record, .max_new = (int)j->max_new,
-        .stop = j->stop.v, .n_stop = j->stop.n, .eos = j->eos, .n_eos = j->m->cfg.n_eos, .constraint = j->constraint,
+        .stop = j->stop.v, .n_stop = j->stop.n, .eos = j->eos, .n_eos = j->m->cfg.n_eos, .constraint = j->constraint, .compute = (enum compute)j->compute,
         .sampling = {j->temperature, (int)j->top_k, j->top_p, j->penalty, (uint64_t)j->seed}};
     if (j->chat) j->eos[o.n_eos++] = chat_end(j->template); /* the template's end of turn ends an answer too */
     j->gen = generator_new(j->m, (const struct lora *const *)j->lora, j->adapters.n, &o, &e);

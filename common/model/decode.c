@@ -13,6 +13,7 @@ struct decoder {
     const struct lora **a; /* n_a, the array owned */
     int n_a, max_r;        /* largest rank */
     int max_rows, chunk;
+    enum compute compute;
     struct kvcache kv;
     int32_t *pos;          /* (max_rows) host */
     int *added;            /* (slots) host: rows of each in this call */
@@ -93,6 +94,12 @@ void decoder_free(struct decoder *d) {
     free(d);
 }
 
+int decoder_compute(struct decoder *d, enum compute c, struct err *e) {
+    if (c == COMPUTE_INT8 && !d->m->d->linear_int8) return err_set(e, RC_DEVICE, "device %s has no integer products, --compute int8 needs the CPU", d->m->d->name);
+    d->compute = c;
+    return 0;
+}
+
 int decoder_length(const struct decoder *d, int slot) { return d->kv.length[slot]; }
 void decoder_reset(struct decoder *d, int slot) { kvcache_reset(&d->kv, slot); }
 int64_t decoder_free_tokens(const struct decoder *d) { return d->kv.max_tokens - d->kv.tokens; }
@@ -137,7 +144,7 @@ static int upload_rows(struct decoder *d, const int32_t *ids, const int32_t *slo
 static void layers(struct decoder *d, int R) {
     const struct model_config *c = &d->m->cfg;
     struct dev *dev = d->m->d;
-    struct run r = {.m = d->m, .a = d->a, .n_a = d->n_a, .R = R, .seq = d->seq_dev, .pos = d->pos_dev, .xn = d->xn};
+    struct run r = {.m = d->m, .a = d->a, .n_a = d->n_a, .R = R, .seq = d->seq_dev, .pos = d->pos_dev, .xn = d->xn, .int8 = d->compute == COMPUTE_INT8};
     dev->embed(dev->ctx, d->t.x, &d->m->embed, d->ids_dev, R);
     for (int l = 0; l < c->L; l++) {
         char *pages = d->pages + (size_t)l * 2 * d->page_bytes;
@@ -156,7 +163,7 @@ static int head(struct decoder *d, int M, float *logits, struct err *e) {
     dev->rmsnorm(dev->ctx, d->xn, NULL, d->xg, d->m->norm, c->norm_eps, M, c->C);
     for (int at = 0; at < M; at += d->chunk) {
         int n = M - at < d->chunk ? M - at : d->chunk;
-        dev->linear(dev->ctx, 0, d->logits, (char *)d->xn + dtype_bytes(dev->act, (int64_t)at * c->C), &d->m->head, n);
+        linears(d->m->d, d->compute == COMPUTE_INT8, 0, &d->logits, (char *)d->xn + dtype_bytes(dev->act, (int64_t)at * c->C), &d->m->head, 1, n);
         if (download_acts(dev, logits + (size_t)at * (size_t)c->V, d->logits, (int64_t)n * c->V, e) < 0) return -1;
     }
     return 0;

@@ -8,6 +8,10 @@ struct decoder;
    `max_rows` rows a call. Adapters are summed and borrowed. give: decoder_free. */
 struct decoder *decoder_new(const struct model *m, const struct lora *const *a, int n_adapters, int slots, int64_t max_tokens, int max_rows, struct err *e);
 void decoder_free(struct decoder *d);
+/* How the products with the frozen weights are computed: COMPUTE_INT8 as kernels/linear.h's linear_int8, whose logits are off
+   by a few hundredths of their spread. The default is COMPUTE_F32. RC_DEVICE where the device has no such op. */
+enum compute { COMPUTE_F32, COMPUTE_INT8 };
+int decoder_compute(struct decoder *d, enum compute c, struct err *e);
 /* Feeds rows: ids(R), slot(R); positions follow each slot's length. logits_at(M): rows whose next-token logits are
    wanted, ascending; logits(M,V) f32 host. A row's logits do not depend on what else is fed with it. No room for R
    more tokens: RC_IO naming --max-cached-tokens, an id outside the vocabulary: RC_INPUT, and nothing was fed. After

@@ -41,7 +41,8 @@ struct generator *generator_new(const struct model *m, const struct lora *const 
     struct generator *g = xcalloc(1, sizeof *g);
     *g = (struct generator){.m = m, .o = *o, .free_tokens = o->max_cached, .max_rows = PREFILL_ROWS + o->slots};
     g->d = decoder_new(m, a, n, o->slots, o->max_cached, g->max_rows, e);
-    if (!g->d) {
+    if (!g->d || decoder_compute(g->d, o->compute, e) < 0) {
+        decoder_free(g->d);
         free(g);
         return NULL;
     }

@@ -17,6 +17,7 @@ struct gen_options {
     struct sampling sampling;
     const int32_t *eos;     /* n_eos ids that end an answer; borrowed */
     int n_eos;
+    enum compute compute;
     struct constraint *constraint; /* what answers must be, or NULL; borrowed. max_new is at least constraint_shortest() */
 };
 

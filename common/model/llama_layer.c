@@ -53,12 +53,19 @@ static void site_adapt(const struct run *r, int layer, enum site s, void *y, con
     }
 }
 
+void linears(struct dev *d, bool int8, float beta, void *const *y, const void *x, const struct weight *w, int n, int R) {
+    if (int8)
+        d->linear_int8(d->ctx, beta, y, x, w, n, R);
+    else
+        for (int j = 0; j < n; j++) d->linear(d->ctx, beta, y[j], x, &w[j], R);
+}
+
 /* y[j] = beta·y[j] + the linears of one input; the base path sees x undropped. */
 static void input_forward(const struct run *r, int layer, enum input in, const void *x, float beta, void *const *y, void *const *h) {
     struct dev *d = r->m->d;
     const struct weight *w = r->m->layers[layer].w;
     enum site s0 = input_sites[in].first;
-    for (int j = 0; j < input_sites[in].n; j++) d->linear(d->ctx, beta, y[j], x, &w[s0 + j], r->R);
+    linears(d, r->int8, beta, y, x, &w[s0], input_sites[in].n, r->R);
     if (!run_adapts(r, layer, in)) return;
     bool per_module = r->drop && r->a[0]->cfg.per_module;
     const void *xd = per_module ? NULL : run_drop(r, layer, in, 0, x, (int)w[s0].cols);

@@ -35,6 +35,7 @@ struct run {
     const struct dropout_run *drop; /* NULL: none */
     void *xn;                       /* (R, widest input) a linear's input: normed x, or SwiGLU's output */
     void *xd;                       /* the same after dropout; NULL without */
+    bool int8;                      /* products with frozen weights over integers (decoding only) */
 };
 
 /* A bump allocator that first counts (base NULL), then places: sizes and pointers cannot disagree. */
@@ -50,6 +51,8 @@ bool run_adapts(const struct run *r, int layer, enum input in); /* some adapter 
 const void *run_drop(const struct run *r, int layer, enum input in, int module, const void *x, int K);
 struct dropout_key run_drop_key(const struct run *r, int layer, enum input in, int module);
 
+/* y[j] = beta·y[j] + x·w[j]ᵀ for n frozen weights of one input of R rows. */
+void linears(struct dev *d, bool int8, float beta, void *const *y, const void *x, const struct weight *w, int n, int R);
 /* Norm, q, k, v with adapters, rotation. */
 void layer_qkv(const struct run *r, int layer, struct acts *t);
 /* Attention over packed sequences: o and lse. cu on the host, cu_dev on the device. */

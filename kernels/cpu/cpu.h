@@ -14,6 +14,7 @@ struct kctx {
     struct dev *dev;
     int threads;
     bool avx2; /* AVX2, FMA and F16C are there */
+    bool vnni; /* and AVX-512 VNNI for 256 bits */
     bool poison;
     enum kerr status; /* first failure since the last sync */
     const char *error;
@@ -30,7 +31,7 @@ struct kctx {
 static inline void *cpu_local(const struct kctx *k, int i) { return k->local + (size_t)i * CPU_LOCAL_BYTES; }
 /* Keeps the first failure of an op for sync; text is static. */
 void cpu_fail(struct kctx *k, enum kerr status, const char *text);
-bool cpu_has_avx2(void);
+bool cpu_has_avx2(void), cpu_has_vnni(void);
 void cpu_set_verbs(struct dev *d);
 enum kerr cpu_open(struct dev **d, const char *name, int threads, const char **why);
 /* Elementwise work is cut in pieces of about this many values. */

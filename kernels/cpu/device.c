@@ -185,6 +185,7 @@ enum kerr cpu_open(struct dev **out, const char *name, int threads, const char *
     k->dev = d;
     k->threads = threads;
     k->avx2 = cpu_has_avx2();
+    k->vnni = cpu_has_vnni();
     k->shared = scratch(CPU_SHARED_BYTES);
     k->local = scratch(CPU_LOCAL_BYTES * (size_t)threads);
     k->pool = pool_new(threads);

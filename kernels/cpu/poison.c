@@ -21,6 +21,7 @@ void poison_gate(struct kctx *k, bool open) {
         poison_gate(k, false); \
     }
 OP(linear, (struct kctx *k, float b, void *y, const void *x, const struct weight *w, int R), b, y, x, w, R)
+OP(linear_int8, (struct kctx *k, float b, void *const *y, const void *x, const struct weight *w, int n, int R), b, y, x, w, n, R)
 OP(linear_dx, (struct kctx *k, float b, void *dx, const void *dy, const struct weight *w, int R), b, dx, dy, w, R)
 OP(embed, (struct kctx *k, void *y, const struct weight *w, const int32_t *ids, int R), y, w, ids, R)
 OP(lora_down, (struct kctx *k, void *h, const void *x, const float *A, int R, int r, int K), h, x, A, R, r, K)
@@ -48,7 +49,7 @@ OP(adamw, (struct kctx *k, float *p, float *m, float *v, const float *g, int64_t
 
 #define SET(op) d->op = op;
 void poison_set_ops(struct dev *d) {
-    SET(linear) SET(linear_dx) SET(embed) SET(lora_down) SET(lora_up) SET(lora_up_bwd) SET(lora_down_bwd) SET(dropout)
+    SET(linear) SET(linear_int8) SET(linear_dx) SET(embed) SET(lora_down) SET(lora_up) SET(lora_up_bwd) SET(lora_down_bwd) SET(dropout)
     SET(rmsnorm) SET(rmsnorm_bwd) SET(rope) SET(attention) SET(attention_bwd) SET(kv_store) SET(attention_cached)
     SET(swiglu) SET(swiglu_bwd) SET(add) SET(gather_rows) SET(scatter_rows) SET(cross_entropy) SET(topk) SET(distill) SET(sumsq) SET(adamw)
 }
