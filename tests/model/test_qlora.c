@@ -1,9 +1,13 @@
-/* Twenty LoRA steps over the packed NF4 base that bitsandbytes saved, against transformers + PEFT over its dequantised
-   weights (tests/oracle/qlora_steps.py): losses and gradient norms within 1e-4; over the same base made f32, the same. */
+/* Twenty LoRA steps over a packed NF4 base, against transformers + PEFT over bitsandbytes' dequantised weights
+   (tests/oracle/qlora_steps.py): losses and gradient norms within 1e-4; over the same base made f32, the same. The base is a
+   tiny model that bitsandbytes saved, and SmolLM2 as `coador quantize` packs it. */
 #include "tests/common/scratch.h"
 #include "common/io/json.h"
 #include "common/model/llama.h"
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
 
 #define MAX_ROWS 64
 #define TOLERANCE 1e-4
@@ -50,19 +54,35 @@ static void first_adapter(struct rig *g) {
     for (int t = 0; t < 2 * N_SITES * g->m->cfg.L; t++) {
         const struct weight *w = &g->m->layers[t / 2 / N_SITES].w[t / 2 % N_SITES];
         int64_t n = g->a->cfg.r * (t % 2 ? w->rows : w->cols), at = t % 2 ? g->a->b_off[t / 2] : g->a->a_off[t / 2];
-        for (int64_t i = 0; i < n; i++) host[at + i] = ((float)(lowbias((uint32_t)t, (uint32_t)i) >> 8) * 0x1p-23f - 1) * 0x1p-4f;
+        for (int64_t i = 0; i < n; i++) host[at + i] = ((float)(lowbias((uint32_t)t, (uint32_t)i) >> 8) * 0x1p-23f - 1) * (float)number(g, t % 2 ? "spread_b" : "spread_a");
     }
     if (lora_upload(g->a, host, &e) < 0) fail_msg("%s", e.msg);
     free(host);
 }
 
-static void open_rig(struct rig *g, const char *device, enum base_dtype base) {
+static void make_tiny(void) {
     struct err e = ERR_INIT;
-    const char *why = "";
     assert_int_equal(io_mkdirs(scratch("m"), &e), 0);
     copy_file("tests/data/quant/nf4/config.json", "m/config.json");
     copy_file("tests/data/quant/nf4/model.safetensors", "m/model.safetensors");
     copy_file("tests/data/adapters/base/tokenizer.json", "m/tokenizer.json");
+}
+
+static void make_smollm2(void) {
+    char command[4096];
+    const char *fetched = getenv("FETCHED"), *coador = getenv("COADOR");
+    if (getenv("COADOR_FAST") || !fetched || !coador) skip();
+    int n = snprintf(command, sizeof command, "test -e '%s/SmolLM2-135M-Instruct.Q4_1.gguf' || exit 77; "
+        "exec '%s' quantize --to nf4 --double-quant --allow-requantize --quiet -o '%s' '%s/SmolLM2-135M-Instruct.Q4_1.gguf'", fetched, coador, scratch("m"), fetched);
+    assert_true(n > 0 && (size_t)n < sizeof command);
+    int rc = system(command);
+    if (WIFEXITED(rc) && WEXITSTATUS(rc) == 77) skip();
+    assert_int_equal(rc, 0);
+}
+
+static void open_rig(struct rig *g, const char *device, enum base_dtype base) {
+    struct err e = ERR_INIT;
+    const char *why = "";
     if (dev_open(&g->d, device, 2, &why) != K_OK) fail_msg("%s: %s", device, why);
     if (!(g->m = model_open(scratch("m"), g->d, base, &e))) fail_msg("%s", e.msg);
     struct lora_config cfg = {.r = (int)number(g, "r"), .alpha = number(g, "alpha")};
@@ -88,11 +108,14 @@ static void pack(const struct rig *g, struct packed *b, int step) {
     static int32_t ids[MAX_ROWS], pos[MAX_ROWS], seq[MAX_ROWS], cu[9], sel[MAX_ROWS], target[MAX_ROWS];
     static float scale[MAX_ROWS];
     int length = (int)number(g, "length"), prompt = (int)number(g, "prompt");
+    const struct json *batch = json_get(g->data, "ids")->first;
+    for (int i = 0; i < step; i++) batch = batch->next;
+    const struct json *id = batch->first;
     *b = (struct packed){.S = (int)number(g, "batch"), .ids = ids, .pos = pos, .seq = seq, .cu = cu, .sel = sel, .target = target, .scale = scale};
     assert_true(b->S * length <= MAX_ROWS);
     for (int s = 0; s < b->S; s++) {
-        for (int t = 0; t < length; t++, b->R++) {
-            ids[b->R] = (int32_t)(lowbias(1000 + (uint32_t)step, (uint32_t)b->R) % 257 + 3);
+        for (int t = 0; t < length; t++, b->R++, id = id->next) {
+            ids[b->R] = (int32_t)id->number;
             pos[b->R] = t, seq[b->R] = s;
             if (t >= prompt) sel[b->M] = b->R - 1, target[b->M++] = ids[b->R];
         }
@@ -120,9 +143,9 @@ static double train_step(struct rig *g, int step, double *norm) {
     return mean;
 }
 
-static void run(const char *device, enum base_dtype base) {
+static void run(const char *steps_of, const char *device, enum base_dtype base) {
     struct err e = ERR_INIT;
-    struct json_doc *doc = json_read_file("tests/data/quant/qlora.json", &e);
+    struct json_doc *doc = json_read_file(steps_of, &e);
     if (!doc) fail_msg("%s", e.msg);
     struct rig g = {.data = json_root(doc)};
     open_rig(&g, device, base);
@@ -141,12 +164,22 @@ static void run(const char *device, enum base_dtype base) {
     json_doc_free(doc);
 }
 
-static void packed_cpu(void **state) { run("cpu", BASE_KEEP); }
-static void packed_poison(void **state) { run("poison", BASE_KEEP); }
-static void packed_ref(void **state) { run("ref", BASE_KEEP); }
-static void dequantised(void **state) { run("cpu", BASE_F32); }
+static void tiny(const char *device, enum base_dtype base) {
+    make_tiny();
+    run("tests/data/quant/qlora.json", device, base);
+}
+
+static void packed_cpu(void **state) { tiny("cpu", BASE_KEEP); }
+static void packed_poison(void **state) { tiny("poison", BASE_KEEP); }
+static void packed_ref(void **state) { tiny("ref", BASE_KEEP); }
+static void dequantised(void **state) { tiny("cpu", BASE_F32); }
+static void smollm2(void **state) {
+    make_smollm2();
+    run("tests/data/quant/qlora-smollm2.json", "cpu", BASE_KEEP);
+}
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(packed_cpu), cmocka_unit_test(packed_poison), cmocka_unit_test(packed_ref), cmocka_unit_test(dequantised)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(packed_cpu), cmocka_unit_test(packed_poison), cmocka_unit_test(packed_ref), cmocka_unit_test(dequantised),
+        cmocka_unit_test(smollm2)};
     return cmocka_run_group_tests_name("qlora", tests, NULL, NULL);
 }
