@@ -21,14 +21,19 @@ float weight_scale(const struct weight *w, int64_t b) {
     return s + w->offset;
 }
 
+/* Block by block, whole bytes where two values of one lie in it. */
 static void four_bits(float *dst, const struct weight *w, int64_t at, int64_t n) {
     const float *table = w->type == DT_NF4 ? dtype_nf4 : dtype_fp4;
     const uint8_t *p = w->data;
-    int64_t b = -1;
-    float s = 0;
-    for (int64_t i = 0; i < n; i++, at++) {
-        if (at / w->block != b) s = weight_scale(w, b = at / w->block);
-        dst[i] = table[at & 1 ? p[at / 2] & 15 : p[at / 2] >> 4] * s;
+    for (int64_t end = at + n; at < end;) {
+        int64_t b = at / w->block, stop = (b + 1) * w->block < end ? (b + 1) * w->block : end;
+        float s = weight_scale(w, b);
+        if (at & 1) *dst++ = table[p[at++ / 2] & 15] * s;
+        for (; at + 2 <= stop; at += 2) {
+            *dst++ = table[p[at / 2] >> 4] * s;
+            *dst++ = table[p[at / 2] & 15] * s;
+        }
+        if (at < stop) *dst++ = table[p[at++ / 2] >> 4] * s;
     }
 }
 

@@ -71,6 +71,7 @@ struct job {
     struct item *items;
     size_t n_items, cap_items;
     struct cell *cells; /* the row with its labels mapped */
+    struct buf *names; /* of the columns, as `row` has them */
     struct buf text, completion_text, truth_text, tail, line;
     struct out out;
     int64_t written;
@@ -141,6 +142,17 @@ static struct template *read_template(struct job *j, const char *path, bool *use
     return NULL;
 }
 
+/* What stands before each cell of `row`: the comma or brace, the column's name, the colon. */
+static void write_names(struct job *j) {
+    const struct cell *names = csv_names(j->csv);
+    j->names = xcalloc(csv_columns(j->csv), sizeof *j->names);
+    for (size_t i = 0; i < csv_columns(j->csv); i++) {
+        buf_addc(&j->names[i], i ? ',' : '{');
+        json_put_string(&j->names[i], names[i].p, names[i].n);
+        buf_addc(&j->names[i], ':');
+    }
+}
+
 static int set_up(struct job *j, const char *path, struct err *e) {
     j->separator = parse_separator(opts.separator);
     if (!(j->csv = csv_open(path, parse_delimiter(opts.delimiter), e))) return -1;
@@ -159,6 +171,7 @@ static int set_up(struct job *j, const char *path, struct err *e) {
     if (labelmap_check(j->map, j->in_prompt, e) < 0) return -1;
     if ((j->id = find_column(j, "id", opts.id, e)) == -2) return -1;
     if ((j->group = find_column(j, "group-by", opts.group_by, e)) == -2) return -1;
+    write_names(j);
     j->ids = rowids_new();
     j->answer = answer_new();
     if (opts.shots) j->shots = shots_new(opts.shots, (uint64_t)opts.seed, j->separator);
@@ -166,6 +179,8 @@ static int set_up(struct job *j, const char *path, struct err *e) {
 }
 
 static void release(struct job *j) {
+    for (size_t i = 0; j->names && i < csv_columns(j->csv); i++) buf_release(&j->names[i]);
+    free(j->names);
     csv_close(j->csv);
     template_free(j->prompt);
     template_free(j->completion);
@@ -230,11 +245,8 @@ static int map_labels(struct job *j, const struct cell *cells, struct err *e) {
 }
 
 static void put_row(struct job *j, const struct cell *cells, struct buf *b) {
-    const struct cell *names = csv_names(j->csv);
     for (size_t i = 0; i < csv_columns(j->csv); i++) {
-        buf_addc(b, i ? ',' : '{');
-        json_put_string(b, names[i].p, names[i].n);
-        buf_addc(b, ':');
+        buf_add(b, j->names[i].p, j->names[i].n);
         json_put_string(b, cells[i].p, cells[i].n);
     }
     buf_addc(b, '}');
@@ -256,7 +268,10 @@ static int put_tail(struct job *j, const struct cell *cells, bool labelled, stru
         buf_clear(&j->truth_text);
         if (answer_put(j->answer, "truth", j->truth, ANSWER_COMPACT, j->cells, NULL, &j->truth_text, e) < 0) return -1;
     }
-    if (j->truth_text.n) buf_addf(&j->tail, ",\"truth\":%s", j->truth_text.p);
+    if (j->truth_text.n) {
+        buf_adds(&j->tail, ",\"truth\":");
+        buf_add(&j->tail, j->truth_text.p, j->truth_text.n);
+    }
     buf_adds(&j->tail, ",\"row\":");
     put_row(j, cells, &j->tail);
     return 0;
@@ -294,9 +309,10 @@ static int keep(struct job *j, const char *id, struct row_key key, struct err *e
 
 static int row(struct job *j, struct err *e) {
     const struct cell *cells = csv_cells(j->csv);
-    struct row_key key;
+    struct row_key key = {0};
+    bool tied = opts.split || opts.shots;
     const char *id = row_id(j, cells, e);
-    if (!id || row_key(j, cells, &key, e) < 0) return -1;
+    if (!id || (tied && row_key(j, cells, &key, e) < 0)) return -1;
     int labelled = map_labels(j, cells, e);
     if (labelled < 0 || put_tail(j, cells, labelled, e) < 0) return -1;
     buf_clear(&j->text);

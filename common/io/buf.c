@@ -43,24 +43,13 @@ void buf_clear(struct buf *b) {
     if (b->p) b->p[0] = 0;
 }
 
-static void reserve(struct buf *b, size_t more) {
+void buf_reserve(struct buf *b, size_t more) {
     size_t need = b->n + more + 1;
     if (need < b->n) checked(NULL, SIZE_MAX);
     if (need <= b->cap) return;
     b->cap = need < 64 ? 64 : need + need / 2;
     b->p = xrealloc(b->p, b->cap, 1);
 }
-
-void buf_add(struct buf *b, const void *s, size_t n) {
-    reserve(b, n);
-    if (n) memcpy(b->p + b->n, s, n);
-    b->n += n;
-    b->p[b->n] = 0;
-}
-
-void buf_adds(struct buf *b, const char *s) { buf_add(b, s, strlen(s)); }
-
-void buf_addc(struct buf *b, char c) { buf_add(b, &c, 1); }
 
 void buf_addf(struct buf *b, const char *fmt, ...) {
     va_list ap, again;
@@ -69,7 +58,7 @@ void buf_addf(struct buf *b, const char *fmt, ...) {
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
     if (n < 0) BUG("bad format %s", fmt);
-    reserve(b, (size_t)n);
+    buf_reserve(b, (size_t)n);
     vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
     va_end(again);
     b->n += (size_t)n;

@@ -6,6 +6,7 @@
 #define COADOR_BUF_H
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 void *xmalloc(size_t n);
 void *xcalloc(size_t n, size_t size);            /* zeroed; checks n*size for overflow */
@@ -29,9 +30,19 @@ struct buf {
 
 void buf_release(struct buf *b);
 void buf_clear(struct buf *b); /* empties, keeps the memory */
-void buf_add(struct buf *b, const void *s, size_t n);
-void buf_adds(struct buf *b, const char *s);
-void buf_addc(struct buf *b, char c);
+void buf_reserve(struct buf *b, size_t more); /* room for that many bytes and a NUL behind the n there are */
+static inline void buf_add(struct buf *b, const void *s, size_t n) {
+    if (b->cap - b->n <= n) buf_reserve(b, n);
+    if (n) memcpy(b->p + b->n, s, n);
+    b->n += n;
+    b->p[b->n] = 0;
+}
+static inline void buf_adds(struct buf *b, const char *s) { buf_add(b, s, strlen(s)); }
+static inline void buf_addc(struct buf *b, char c) {
+    if (b->cap - b->n <= 1) buf_reserve(b, 1);
+    b->p[b->n++] = c;
+    b->p[b->n] = 0;
+}
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 char *buf_detach(struct buf *b); /* give: free(3) it; b is empty afterwards; never NULL */
 #endif

@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define PIECE ((size_t)1 << 16)
 #define END (-1)    /* of the input */
@@ -66,15 +69,30 @@ static int take(struct csv *c, size_t n, struct err *e) {
 }
 
 /* ---- cells: each reads up to, not past, the byte that ends it ---- */
+static bool ends_cell(const struct csv *c, int b) { return b == c->delimiter || b == '\n' || b == '\r' || b == '"'; }
+
+/* First byte of the piece from i on that ends an unquoted cell or may not stand in one; or its end. */
+static size_t cell_end(const struct csv *c, size_t i) {
+#ifdef __SSE2__
+    const __m128i delimiter = _mm_set1_epi8(c->delimiter);
+    for (; c->n - i >= 16; i += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(c->piece + i));
+        __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(x, delimiter), _mm_cmpeq_epi8(x, _mm_set1_epi8('\n')));
+        hit = _mm_or_si128(hit, _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('\r')), _mm_cmpeq_epi8(x, _mm_set1_epi8('"'))));
+        int mask = _mm_movemask_epi8(hit);
+        if (mask) return i + (size_t)__builtin_ctz((unsigned)mask);
+    }
+#endif
+    while (i < c->n && !ends_cell(c, c->piece[i])) i++;
+    return i;
+}
+
 static int read_plain(struct csv *c, struct err *e) {
     char s[100];
     int b;
     while ((b = peek(c)) >= 0) {
-        size_t i = c->at;
-        for (; i < c->n; i++) {
-            b = c->piece[i];
-            if (b == c->delimiter || b == '\n' || b == '\r' || b == '"') break;
-        }
+        size_t i = cell_end(c, c->at);
+        if (i < c->n) b = c->piece[i];
         if (take(c, i - c->at, e) < 0) return -1;
         if (i == c->n) continue;
         if (b != '"') return 0;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -59,11 +60,24 @@ static int take_stdin(struct err *e) {
 
 static bool is_std(const char *path) { return !path || !strcmp(path, "-"); }
 
+/* Of streams: stdio's own is a page. Reading a pipe still returns with what is there. */
+#define STREAM_BUFFER ((size_t)1 << 16)
+static char stdin_buffer[STREAM_BUFFER], stdout_buffer[STREAM_BUFFER];
+
+/* Memory that must stay until f is closed. */
+static char *widen(FILE *f) {
+    char *p = xmalloc(STREAM_BUFFER);
+    setvbuf(f, p, _IOFBF, STREAM_BUFFER);
+    return p;
+}
+
 int in_open(struct in *i, const char *path, struct err *e) {
     *i = (struct in){.name = is_std(path) ? "stdin" : path};
     if (is_std(path)) {
         i->f = stdin;
-        return take_stdin(e);
+        if (take_stdin(e) < 0) return -1;
+        setvbuf(stdin, stdin_buffer, _IOFBF, STREAM_BUFFER);
+        return 0;
     }
     i->f = fopen(path, "rb");
     if (!i->f) return err_sys(e, "cannot open %s", path);
@@ -73,6 +87,7 @@ int in_open(struct in *i, const char *path, struct err *e) {
         i->f = NULL;
         return err_set(e, RC_IO, "%s is a directory, expected a file", path);
     }
+    i->buffer = widen(i->f);
     return 0;
 }
 
@@ -91,6 +106,7 @@ int64_t in_line(struct in *i, struct err *e) {
 
 void in_close(struct in *i) {
     if (i->f && i->f != stdin) fclose(i->f);
+    free(i->buffer);
     free(i->text);
     *i = (struct in){0};
 }
@@ -138,6 +154,11 @@ void map_close(struct map *m) {
     *m = (struct map){0};
 }
 
+void map_drop(const void *p, size_t n) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)p + page - 1) / page * page, to = ((uintptr_t)p + n) / page * page;
+    if (to > from) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 /* ---- output ---- */
 /* A device or a pipe is written in place: renaming a file over it would replace it. */
 static int open_special(struct out *o, const char *path, struct err *e) {
@@ -154,7 +175,10 @@ static bool is_special(const char *path) {
 
 int out_open(struct out *o, const char *path, struct err *e) {
     *o = (struct out){.f = stdout};
-    if (is_std(path)) return 0;
+    if (is_std(path)) {
+        if (!isatty(STDOUT_FILENO)) setvbuf(stdout, stdout_buffer, _IOFBF, STREAM_BUFFER);
+        return 0;
+    }
     if (is_special(path)) return open_special(o, path, e);
     struct buf b = BUF_INIT;
     buf_addf(&b, "%s.tmp.%ld", path, (long)getpid());
@@ -164,6 +188,7 @@ int out_open(struct out *o, const char *path, struct err *e) {
         buf_release(&b);
         return -1;
     }
+    o->buffer = widen(o->f);
     o->path = xstrdup(path);
     o->tmp = buf_detach(&b);
     keep_temp(o->tmp);
@@ -172,6 +197,7 @@ int out_open(struct out *o, const char *path, struct err *e) {
 
 static void out_free(struct out *o) {
     if (o->tmp) forget_temp(o->tmp);
+    free(o->buffer);
     free(o->path);
     free(o->tmp);
     *o = (struct out){0};

@@ -14,6 +14,7 @@ struct in {
     int64_t line;     /* number of the line last read, from 1 */
     char *text;       /* the line last read, without its \n; owned here */
     size_t cap;
+    char *buffer;     /* of f, NULL for stdin */
 };
 /* Opens path; "-" (or NULL) is stdin, which one command may name only once: a second is RC_USAGE. */
 int in_open(struct in *i, const char *path, struct err *e);
@@ -30,10 +31,13 @@ struct map {
 };
 int map_open(struct map *m, const char *path, struct err *e);
 void map_close(struct map *m);
+/* Memory goes back of the pages that lie whole in p..p+n of a mapped file; it comes again when touched. */
+void map_drop(const void *p, size_t n);
 
 /* ---- output: a temporary beside `path`, fsync, rename; NULL or "-" is stdout ---- */
 struct out {
     FILE *f;
+    char *buffer;     /* of f, NULL for stdout */
     char *path, *tmp; /* NULL for stdout; a device or pipe has no tmp and is written in place */
 };
 int out_open(struct out *o, const char *path, struct err *e);

@@ -113,10 +113,9 @@ static int scan_string(struct scan *s, const char **str, size_t *len) {
     const char *open = s->p++;
     *str = s->out;
     for (;;) {
-        const char *run = s->p;
-        s->p = json_plain_run(run, s->end);
-        memcpy(s->out, run, (size_t)(s->p - run));
-        s->out += s->p - run;
+        size_t run = json_copy_run(s->out, s->p, s->end); /* the strings' block is as long as the text: it has the room */
+        s->p += run;
+        s->out += run;
         if (s->p == s->end) return fail(s, open, "string without its closing quote");
         if (*s->p == '"') break;
         if (*s->p != '\\') return fail(s, s->p, "control character in a string, expected an escape");

@@ -54,25 +54,36 @@ bool json_equal(const struct json *a, const struct json *b) {
 }
 
 /* ---- writing ---- */
-static void put_escape(struct buf *b, char c) {
-    static const char from[] = "\"\\\n\t\r\b\f", to[] = "\"\\ntrbf";
-    const char *hit = c ? strchr(from, c) : NULL;
-    if (hit)
-        buf_addc(b, '\\'), buf_addc(b, to[hit - from]);
-    else
-        buf_addf(b, "\\u%04x", (unsigned)(unsigned char)c);
+static const char short_escape[128] = {['"'] = '"', ['\\'] = '\\', ['\n'] = 'n', ['\t'] = 't', ['\r'] = 'r', ['\b'] = 'b', ['\f'] = 'f'};
+
+/* Room for n bytes of which each may take two, and for the ends. */
+static char *string_room(struct buf *b, size_t n) {
+    size_t room = 2 * n + 3;
+    if (b->cap - b->n <= room) buf_reserve(b, room);
+    return b->p + b->n;
 }
 
 void json_put_string(struct buf *b, const char *s, size_t n) {
     const char *end = n ? s + n : s;
-    buf_addc(b, '"');
+    char *o = string_room(b, n);
+    *o++ = '"';
     while (s < end) {
-        const char *stop = json_plain_run(s, end);
-        buf_add(b, s, (size_t)(stop - s));
-        if (stop < end) put_escape(b, *stop++);
-        s = stop;
+        size_t run = json_copy_run(o, s, end);
+        o += run, s += run;
+        if (s == end) break;
+        unsigned char c = (unsigned char)*s++;
+        *o++ = '\\';
+        if (short_escape[c]) {
+            *o++ = short_escape[c];
+            continue;
+        }
+        b->n = (size_t)(o - b->p);
+        buf_addf(b, "u%04x", c);
+        o = string_room(b, (size_t)(end - s));
     }
-    buf_addc(b, '"');
+    *o++ = '"';
+    *o = 0;
+    b->n = (size_t)(o - b->p);
 }
 
 /* Fifteen digits give back every decimal that short; subnormals have fewer, so they are tried from one digit up. */
@@ -133,17 +144,27 @@ static size_t sequence(const unsigned char *s, size_t n) {
     return len;
 }
 
+/* First byte from i on that is not ASCII, or n. */
+static size_t ascii_end(const char *s, size_t i, size_t n) {
+#ifdef __SSE2__
+    for (; n - i >= 16; i += 16) {
+        int high = _mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(s + i)));
+        if (high) return i + (size_t)__builtin_ctz((unsigned)high);
+    }
+#endif
+    while (n - i >= 8 && !(json_load8(s + i) & JSON_HIGH)) i += 8;
+    while (i < n && !((unsigned char)s[i] & 0x80)) i++;
+    return i;
+}
+
 size_t utf8_valid(const char *s, size_t n) {
     size_t i = 0;
-    while (i < n) {
-        while (n - i >= 8 && !(json_load8(s + i) & JSON_HIGH)) i += 8;
-        while (i < n && !((unsigned char)s[i] & 0x80)) i++;
+    while ((i = ascii_end(s, i, n)) < n)
         while (i < n && (unsigned char)s[i] & 0x80) {
             size_t len = sequence((const unsigned char *)s + i, n - i);
             if (!len) return i;
             i += len;
         }
-    }
     return n;
 }
 

@@ -43,6 +43,7 @@ static void put_clock(char *s, size_t size, double seconds) {
 }
 
 void progress_at(struct progress *p, int64_t done, const char *extra) {
+    if (p->shown == HUGE_VAL) return;
     double now = now_seconds(), took = now - p->t0;
     if (!(now - p->shown >= REFRESH)) return;
     p->shown = now;

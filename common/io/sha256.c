@@ -2,14 +2,29 @@
 #include "common/io/sha256.h"
 #include "common/io/io.h"
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 
 static void to_hex(const unsigned char *d, char hex[SHA256_HEX]) {
     for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", d[i]);
 }
 
+/* One context a thread: making one looks the algorithm up under a lock, which costs more than a short text. */
+static pthread_key_t contexts;
+static void free_context(void *c) { EVP_MD_CTX_free(c); }
+static void make_key(void) {
+    if (pthread_key_create(&contexts, free_context)) BUG("no thread-specific memory");
+}
+
 static void digest(const void *p, size_t n, unsigned char d[32]) {
-    if (!EVP_Digest(p, n, d, NULL, EVP_sha256(), NULL)) BUG("SHA-256 is not available in libcrypto");
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_key);
+    EVP_MD_CTX *c = pthread_getspecific(contexts);
+    if (!c)
+        pthread_setspecific(contexts, c = (EVP_MD_CTX *)sha256_new());
+    else if (!EVP_DigestInit_ex(c, NULL, NULL))
+        BUG("SHA-256 cannot be started again");
+    if (!EVP_DigestUpdate(c, p, n) || !EVP_DigestFinal_ex(c, d, NULL)) BUG("SHA-256 is not available in libcrypto");
 }
 
 void sha256_hex(const void *p, size_t n, char hex[SHA256_HEX]) {

@@ -1,5 +1,6 @@
 /* Encoders of quantised weights: see quant.h. Every rounding is f32's and in bitsandbytes' order. */
 #include "common/model/quant.h"
+#include "common/model/quant_avx2.h"
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -57,12 +58,19 @@ static void block_4bit(uint8_t *packed, float *absmax, const float *x, int64_t l
 }
 
 void quant_4bit(enum dtype t, uint8_t *packed, float *absmax, const float *x, int64_t n, int block) {
+    enum { PIECE = 256 }; /* blocks */
     const float *table = t == DT_NF4 ? dtype_nf4 : dtype_fp4;
     const uint8_t *order = t == DT_NF4 ? nf4_order : fp4_order;
     float bounds[15];
     for (int i = 0; i < 15; i++) bounds[i] = (table[order[i]] + table[order[i + 1]]) / 2;
+    int64_t blocks = (n + block - 1) / block, fast = quant_has_avx2() && block % 32 == 0 ? n / block : 0;
 #pragma omp parallel for schedule(static)
-    for (int64_t b = 0; b < (n + block - 1) / block; b++) {
+    for (int64_t b = 0; b < fast; b += PIECE) {
+        int64_t at = b * block;
+        quant_4bit_avx2(packed + at / 2, absmax + b, x + at, min64(PIECE, fast - b), block, bounds, order);
+    }
+#pragma omp parallel for schedule(static)
+    for (int64_t b = fast; b < blocks; b++) {
         int64_t at = b * block, len = min64(block, n - at);
         block_4bit(packed + at / 2, absmax + b, x + at, len, len == block, bounds, order);
     }

@@ -2,6 +2,7 @@
 #include "common/model/quantise_impl.h"
 #include "common/io/buf.h"
 #include "common/model/quant.h"
+#include "common/model/quant_avx2.h"
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -20,6 +21,16 @@ double quant_rmse(const struct quant_error *q) { return sqrt(q->dd / (double)q->
 double quant_cosine(const struct quant_error *q) { return q->xx == 0 && q->yy == 0 ? 1 : q->xy / sqrt(q->xx * q->yy); }
 double quant_snr(const struct quant_error *q) { return 10 * log10(q->xx / q->dd); }
 
+static void add_sums(struct quant_error *q, const float *x, const float *y, int64_t n) {
+    double sums[4] = {0};
+    int64_t i = quant_has_avx2() ? quant_sums_avx2(sums, x, y, n) : 0;
+    for (; i < n; i++) {
+        double a = x[i], b = y[i];
+        sums[0] += a * a, sums[1] += b * b, sums[2] += a * b, sums[3] += (a - b) * (a - b);
+    }
+    q->xx += sums[0], q->yy += sums[1], q->xy += sums[2], q->dd += sums[3];
+}
+
 /* Row by row in parallel, then added in order. */
 static int measure(struct quant_error *q, const float *x, const struct weight *w) {
     struct quant_error *rows = calloc((size_t)w->rows, sizeof *rows);
@@ -34,10 +45,7 @@ static int measure(struct quant_error *q, const float *x, const struct weight *w
         float *y = all + omp_get_thread_num() * w->cols;
         struct quant_error s = {0};
         weight_to_f32(y, w, r, 0, w->cols);
-        for (int64_t c = 0; c < w->cols; c++) {
-            double a = x[r * w->cols + c], b = y[c];
-            s.xx += a * a, s.yy += b * b, s.xy += a * b, s.dd += (a - b) * (a - b);
-        }
+        add_sums(&s, x + r * w->cols, y, w->cols);
         rows[r] = s;
     }
     for (int64_t r = 0; r < w->rows; r++) q->xx += rows[r].xx, q->yy += rows[r].yy, q->xy += rows[r].xy, q->dd += rows[r].dd;
@@ -167,17 +175,25 @@ struct run {
     quantise_told *told;
     void *told_arg;
     struct err *e;
+    float *x; /* values of the linear at hand; the memory serves the next one */
+    int64_t room;
 };
 
 static int no_memory(struct run *r, const char *name, size_t bytes) { return err_set(r->e, RC_IO, "out of memory: tensor %s needs %zu bytes", name, bytes); }
 
-/* The linear's values in Hugging Face's order of rows; give. NULL: no memory. */
-static float *values_of(const struct weight *w, int heads) {
-    float *x = malloc((size_t)w->rows * (size_t)w->cols * sizeof *x);
-    if (!x) return NULL;
+/* The linear's values in Hugging Face's order of rows, to r->x. */
+static int read_values(struct run *r, const struct step *s) {
+    const struct weight *w = &s->m->w;
+    int64_t n = w->rows * w->cols;
+    if (n > r->room) {
+        free(r->x);
+        r->x = malloc((size_t)n * sizeof *r->x);
+        r->room = r->x ? n : 0;
+        if (!r->x) return no_memory(r, s->m->part[PART_WEIGHT]->name, (size_t)n * sizeof *r->x);
+    }
 #pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < w->rows; r++) weight_to_f32(x + r * w->cols, w, weights_row(r, heads), 0, w->cols);
-    return x;
+    for (int64_t i = 0; i < w->rows; i++) weight_to_f32(r->x + i * w->cols, w, weights_row(i, s->heads), 0, w->cols);
+    return 0;
 }
 
 static int write_linear(struct run *r, const struct step *s, const float *x) {
@@ -201,9 +217,7 @@ static int write_linear(struct run *r, const struct step *s, const float *x) {
 static int do_linear(struct run *r, const struct step *s) {
     struct weights *w = r->q->w;
     if (matrix_finish(w, s->m, r->e) < 0) return err_prefix(r->e, "%s: ", w->path);
-    float *x = values_of(&s->m->w, s->heads);
-    int rc = x ? write_linear(r, s, x) : no_memory(r, s->m->part[PART_WEIGHT]->name, (size_t)s->m->w.rows * (size_t)s->m->w.cols * 4);
-    free(x);
+    int rc = read_values(r, s) < 0 ? -1 : write_linear(r, s, r->x);
     for (int j = s->at; j >= 0; j--)
         for (int p = 0; p < N_PARTS; p++)
             if (s->m->part[p] == w->all[j]) weights_drop(w, j);
@@ -246,19 +260,27 @@ static int do_tensor(struct run *r, const struct step *s) {
     return rc;
 }
 
-int quantise_run(struct quantise *q, quantise_push *push, void *push_arg, quantise_told *told, void *told_arg, struct err *e) {
-    struct run r = {q, push, push_arg, told, told_arg, e};
+static int run_steps(struct run *r) {
+    struct quantise *q = r->q;
     int step = 0;
     for (int i = 0; i < q->w->n; i++) {
-        if (weights_take(q->w, i, e) < 0) return -1;
+        if (weights_take(q->w, i, r->e) < 0) return -1;
         if (step < q->n_steps && q->steps[step].at == i) {
             const struct step *s = &q->steps[step++];
-            if ((s->m ? do_linear(&r, s) : do_tensor(&r, s)) < 0) return -1;
+            if ((s->m ? do_linear(r, s) : do_tensor(r, s)) < 0) return -1;
         }
         int layer;
         enum site site;
         if (!weights_matrix(q->w, q->w->all[i], &layer, &site)) weights_drop(q->w, i);
     }
+    return 0;
+}
+
+int quantise_run(struct quantise *q, quantise_push *push, void *push_arg, quantise_told *told, void *told_arg, struct err *e) {
+    struct run r = {.q = q, .push = push, .push_arg = push_arg, .told = told, .told_arg = told_arg, .e = e};
+    int rc = run_steps(&r);
+    free(r.x);
+    if (rc < 0) return -1;
     for (int i = q->tail; i < q->n; i++)
         if (push(push_arg, "", 1, e) < 0) return -1;
     return weights_check_copy(q->w, e);

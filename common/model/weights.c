@@ -189,7 +189,10 @@ int weights_check_copy(const struct weights *w, struct err *e) {
 int weights_take(struct weights *w, int i, struct err *e) { return w->flow ? flow_take(w, i, e) : 0; }
 
 void weights_drop(struct weights *w, int i) {
-    if (w->flow) flow_drop(w, i);
+    if (w->flow)
+        flow_drop(w, i);
+    else
+        map_drop(w->all[i]->data, w->all[i]->bytes);
 }
 
 char *weights_file(const struct weights *w, const char *name) { return io_join(w->flow ? flow_dir(w->flow) : w->path, name); }

@@ -60,7 +60,7 @@ int weights_source(struct weights *w, struct err *e);
 /* Makes all[i]->data point to its bytes; asked for in the order of `all`, each once. Of a stream: reads them into memory
    that weights_drop or weights_close gives back. */
 int weights_take(struct weights *w, int i, struct err *e);
-void weights_drop(struct weights *w, int i); /* its bytes are used up; of mapped files nothing happens */
+void weights_drop(struct weights *w, int i); /* its bytes are used up; pages of a mapped file come again when touched */
 /* After all were taken: a stored copy of a tied head is the embedding. */
 int weights_check_copy(const struct weights *w, struct err *e);
 /* "tokenizer.json" as a path; give. */

@@ -62,10 +62,14 @@ int answer_put(struct answer *a, const char *what, const struct template *t, enu
     while (to > from && is_space(s[to - 1])) to--;
     if (json_reparse(a->doc, s + from, to - from, &why) == 0) {
         const struct json *v = json_root(a->doc);
+        size_t begin = truth->n;
         json_put_value(truth, v);
         if (!text) return 0;
         buf_add(text, s, from);
-        put_styled(text, v, style);
+        if (style == ANSWER_COMPACT)
+            buf_add(text, truth->p + begin, truth->n - begin);
+        else
+            put_styled(text, v, style);
         buf_add(text, s + to, a->rendered.n - to);
         return 0;
     }

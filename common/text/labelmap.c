@@ -156,6 +156,7 @@ static const struct yaml *lookup(const struct yaml *labels, const char *label) {
 }
 
 int labelmap_apply(const struct labelmap *m, size_t column, struct cell *label, struct err *e) {
+    if (!m->root) return 0;
     const struct yaml *to = lookup(m->own[column].labels, label->p);
     const char *was = label->p;
     if (!to) to = lookup(m->common.labels, label->p);

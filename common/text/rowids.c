@@ -3,7 +3,9 @@
 #include "common/io/buf.h"
 #include "common/io/sha256.h"
 #include "common/io/strmap.h"
+#include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +14,19 @@ struct seen {
     int64_t line, times;
 };
 
+/* Hashes of rows: open addressing, at most three quarters full. 0 is a free place: a row of that hash is counted apart. */
+struct hashes {
+    uint64_t *v;
+    uint32_t *again; /* how often each came after its first time: memory is touched for repeated rows only */
+    size_t n, cap;
+    uint32_t zero;
+};
+
 struct rowids {
     struct strmap map; /* id → index into seen */
     struct seen *seen;
     size_t n, cap;
+    struct hashes rows;
     char text[40];
 };
 
@@ -26,6 +37,8 @@ void rowids_free(struct rowids *r) {
     for (size_t i = 0; i < r->n; i++) free(r->seen[i].id);
     free(r->seen);
     strmap_release(&r->map);
+    free(r->rows.v);
+    free(r->rows.again);
     free(r);
 }
 
@@ -47,20 +60,68 @@ int64_t rowids_first(struct rowids *r, const char *id, size_t n, int64_t line) {
     return s->times > 1 ? s->line : 0;
 }
 
+/* "%zu:" */
+static void put_length(struct buf *b, size_t n) {
+    char s[24], *p = s + sizeof s;
+    *--p = ':';
+    do *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    buf_add(b, p, (size_t)(s + sizeof s - p));
+}
+
 uint64_t cells_hash(const struct cell *cells, size_t n, const bool *chosen) {
     static struct buf b; /* kept between rows */
     buf_clear(&b);
     for (size_t i = 0; i < n; i++) {
         if (chosen && !chosen[i]) continue;
-        buf_addf(&b, "%zu:", cells[i].n);
+        put_length(&b, cells[i].n);
         buf_add(&b, cells[i].p, cells[i].n);
     }
     return sha256_u64(b.p, b.n);
 }
 
+/* 16 hexadecimal digits and a NUL */
+static void put_hex(char *s, uint64_t v) {
+    for (int i = 15; i >= 0; i--, v >>= 4) s[i] = "0123456789abcdef"[v & 15];
+    s[16] = 0;
+}
+
+static size_t place(const struct hashes *h, uint64_t x) {
+    size_t i = x & (h->cap - 1);
+    while (h->v[i] && h->v[i] != x) i = (i + 1) & (h->cap - 1);
+    return i;
+}
+
+static void grow(struct hashes *h) {
+    struct hashes old = *h;
+    h->cap = old.cap ? 2 * old.cap : 1024;
+    h->v = xcalloc(h->cap, sizeof *h->v);
+    h->again = xcalloc(h->cap, sizeof *h->again);
+    for (size_t i = 0; i < old.cap; i++) {
+        if (!old.v[i]) continue;
+        size_t at = place(h, old.v[i]);
+        h->v[at] = old.v[i];
+        if (old.again[i]) h->again[at] = old.again[i];
+    }
+    free(old.v);
+    free(old.again);
+}
+
+/* How often x has come, this time included. */
+static uint32_t count_hash(struct hashes *h, uint64_t x) {
+    if (!x) return ++h->zero;
+    if (4 * h->n >= 3 * h->cap) grow(h);
+    size_t i = place(h, x);
+    if (h->v[i]) return ++h->again[i] + 1;
+    h->v[i] = x;
+    h->n++;
+    return 1;
+}
+
 const char *rowids_content(struct rowids *r, const struct cell *cells, size_t n) {
-    int len = snprintf(r->text, sizeof r->text, "%016llx", (unsigned long long)cells_hash(cells, n, NULL));
-    const struct seen *s = note_id(r, r->text, (size_t)len, 0);
-    if (s->times > 1) snprintf(r->text + len, sizeof r->text - (size_t)len, "-%lld", (long long)s->times);
+    uint64_t hash = cells_hash(cells, n, NULL);
+    uint32_t times = count_hash(&r->rows, hash);
+    put_hex(r->text, hash);
+    if (times > 1) snprintf(r->text + 16, sizeof r->text - 16, "-%" PRIu32, times);
     return r->text;
 }
