@@ -34,6 +34,7 @@ struct job {
     double temperature, top_p, penalty;
     bool chat, score, any_base;
     bool soft; /* --score --top-k: a stream of soft labels instead of records */
+    bool told; /* of the first record that failed here */
     /* what runs */
     struct dev *d;
     struct model *m;
@@ -198,7 +199,8 @@ static void open_generator(struct job *j) {
 static struct pending *at(struct job *j, uint64_t number) { return &j->ring[number % (uint64_t)j->window]; }
 
 static void fail(struct job *j, struct pending *p, const char *text) {
-    if (j->soft && !j->failed) warn("line %lld: %s", (long long)record_line(p->r), text);
+    if (j->soft && !j->told) warn("line %lld: %s", (long long)record_line(p->r), text); /* its record goes nowhere */
+    j->told = true;
     record_fail(p->r, j->score ? NULL : "output", "%s", text);
     p->done = true;
     j->failed++;

@@ -10,7 +10,6 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM
 
-out = sys.argv[1]
 torch.manual_seed(0)
 torch.set_num_threads(1)
 random.seed(0)
@@ -93,7 +92,12 @@ def initial(layer, site, r, cols, seed):
     return torch.from_numpy(bound * (np.float32(2) * u - np.float32(1))).reshape(r, cols)
 
 
-def train(m, end, tk, data, r, dropout, clip, lr, size):
+def hard(logits, labels, at):
+    """Summed loss of a row's trained tokens; at: its number among the rows."""
+    return torch.nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=-100)
+
+
+def train(m, end, tk, data, r, dropout, clip, lr, size, loss_of=hard):
     m = get_peft_model(m, LoraConfig(r=r, lora_alpha=4 * r, lora_dropout=dropout, target_modules=SITES, task_type="CAUSAL_LM"))
     with torch.no_grad():
         for name, p in m.named_parameters():
@@ -122,7 +126,7 @@ def train(m, end, tk, data, r, dropout, clip, lr, size):
         for i, (ids, labels) in enumerate(part):
             Mask.step, Mask.seed, Mask.first = step + 1, 7, i
             logits = m(input_ids=torch.tensor([ids])).logits[0, :-1]
-            loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels[1:]), reduction="sum", ignore_index=-100) / n
+            loss = loss_of(logits, torch.tensor(labels[1:]), (step * size + i) % len(enc)) / n
             loss.backward()
             total += loss.item()
         losses.append(total)
@@ -131,19 +135,24 @@ def train(m, end, tk, data, r, dropout, clip, lr, size):
     return {"loss": losses, "grad_norm": norms}
 
 
-os.makedirs(out, exist_ok=True)
-tk, m = tokenizer(), model()
-base = out + "/tiny"
-shutil.rmtree(base, ignore_errors=True)
-m.save_pretrained(base)
-tk.save(base + "/tokenizer.json")
-data = list(rows(40))
-for name, part in (("rows", data), ("eval", list(rows(8)))):
-    with open(f"{out}/{name}.jsonl", "w") as f:
-        f.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in part)
-golden = {}
-for r in (4, 16):
-    for dropout in (0.0, 0.1):
-        m = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
-        golden[f"r{r}-dropout{dropout:g}"] = train(m, 258, tk, data, r, dropout, 0.3, 4e-3, 4)
-json.dump(golden, open(out + "/peft.json", "w"), indent=1)
+def main(out):
+    os.makedirs(out, exist_ok=True)
+    tk, m = tokenizer(), model()
+    base = out + "/tiny"
+    shutil.rmtree(base, ignore_errors=True)
+    m.save_pretrained(base)
+    tk.save(base + "/tokenizer.json")
+    data = list(rows(40))
+    for name, part in (("rows", data), ("eval", list(rows(8)))):
+        with open(f"{out}/{name}.jsonl", "w") as f:
+            f.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in part)
+    golden = {}
+    for r in (4, 16):
+        for dropout in (0.0, 0.1):
+            m = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
+            golden[f"r{r}-dropout{dropout:g}"] = train(m, 258, tk, data, r, dropout, 0.3, 4e-3, 4)
+    json.dump(golden, open(out + "/peft.json", "w"), indent=1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
