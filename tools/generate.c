@@ -85,6 +85,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
         {"repetition-penalty", 0, OPT_REAL, &j->penalty, "X", "make tokens already seen less likely (1)", 1e-3, 1e3},
         {"stop", 0, OPT_LIST, &j->stop, "TEXT", "end an answer before this text; may be repeated", 0, 0},
         {"schema", 0, OPT_STR, &j->ask.schema_file, "FILE", "answers are JSON documents that fit this JSON Schema", 0, 0},
+        {"schema-lenient", 0, OPT_FLAG, &j->ask.lenient, NULL, "leave out keywords of the schema that cannot be kept, and say so", 0, 0},
         {"regex", 0, OPT_STR, &j->ask.regex, "PATTERN", "answers match this regular expression from end to end", 0, 0},
         {"gbnf", 0, OPT_STR, &j->ask.gbnf_file, "FILE", "answers are what this grammar in llama.cpp's GBNF derives", 0, 0},
         {"choice", 0, OPT_LIST, &j->choices, "A,B,C", "answers are one of these; may be repeated", 0, 0},
@@ -115,7 +116,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
     if (kinds > 1) die_usage("--schema, --regex, --gbnf and --choice exclude each other");
     if (kinds && j->stop.n) die_usage("--stop would cut a constrained answer");
     if (!kinds && j->ask.prefix) die_usage("--prefix has no meaning without --schema, --regex, --gbnf or --choice");
-    static const char *const of_schema[] = {"whitespace", "unknown-keywords"};
+    static const char *const of_schema[] = {"whitespace", "unknown-keywords", "schema-lenient"};
     for (size_t i = 0; !j->ask.schema_file && i < sizeof of_schema / sizeof *of_schema; i++)
         if (opt_given(of_schema[i])) die_usage("--%s has no meaning without --schema", of_schema[i]);
     if (!j->temperature && (opt_given("top-k") || opt_given("top-p"))) die_usage("--top-k and --top-p need a --temperature above 0");
@@ -298,6 +299,7 @@ static void finish_answer(struct job *j, struct gen_answer *a) {
     static const char *const reasons[] = {"stop", "length", "schema"};
     struct err e = ERR_INIT;
     struct pending *p = at(j, a->number);
+    if (j->ask.left_out.n) record_set_raw(p->r, "not_enforced", j->ask.left_out.p, j->ask.left_out.n);
     if (a->finish == FINISH_FAILED) {
         fail(j, p, "the model gave no finite logit");
     } else if (check_answer(j, a, &e) < 0) {

@@ -9,6 +9,7 @@
 struct job {
     const char *schema_path, *field, *rejects_path, *out_path, *in_path;
     bool strict;
+    int format, unknown;
     int64_t max_rejects;
     struct schema *schema;
     struct repair *repair;
@@ -18,13 +19,15 @@ struct job {
     int64_t records, valid, repaired, rejected, by_rule[REPAIR_RULES];
 };
 
-static const char usage[] = "coador parse-json --schema FILE [--field NAME] [--strict] [--rejects FILE] [--max-rejects N] [-o FILE] [FILE]";
+static const char usage[] = "coador parse-json --schema FILE [--field NAME] [--strict] [--format assert | annotate] [--unknown-keywords error | annotate] [--rejects FILE] [--max-rejects N] [-o FILE] [FILE]";
 
 static void parse_options(struct job *j, int argc, char **argv) {
     const struct option options[] = {
         {"schema", 0, OPT_STR, &j->schema_path, "FILE", "JSON Schema that values must fit", 0, 0},
         {"field", 0, OPT_STR, &j->field, "NAME", "field that holds the answer (default: output)", 0, 0},
         {"strict", 0, OPT_FLAG, &j->strict, NULL, "the whole answer must be JSON: no extraction, no repair", 0, 0},
+        {"format", 0, OPT_CHOICE, &j->format, "assert|annotate", "whether format is checked (default: it is)", 0, 0},
+        {"unknown-keywords", 0, OPT_CHOICE, &j->unknown, "error|annotate", "of the schema: refuse them (default) or pass over them", 0, 0},
         {"rejects", 0, OPT_STR, &j->rejects_path, "FILE", "copy failed records there", 0, 0},
         {"max-rejects", 0, OPT_INT, &j->max_rejects, "N", "exit 1 when more records fail (default: any number may)", 0, 1e15},
         {"output", 'o', OPT_STR, &j->out_path, "FILE", "write there instead of to standard output", 0, 0},
@@ -40,7 +43,8 @@ static void parse_options(struct job *j, int argc, char **argv) {
 
 static void open_job(struct job *j) {
     struct err e = ERR_INIT;
-    if (!(j->schema = schema_read_file(j->schema_path, &e)) || !(j->in = jsonl_open(j->in_path, &e)) || out_open(&j->out, j->out_path, &e) < 0 ||
+    const struct schema_options o = {.annotate_format = j->format, .annotate_unknown = j->unknown};
+    if (!(j->schema = schema_read_file_with(j->schema_path, &o, &e)) || !(j->in = jsonl_open(j->in_path, &e)) || out_open(&j->out, j->out_path, &e) < 0 ||
         (j->rejects_path && out_open(&j->rejects, j->rejects_path, &e) < 0))
         die_err(&e);
     j->repair = repair_new();

@@ -62,7 +62,7 @@ static int open_parts(struct local *l, const char *model, const struct local_opt
 static int open_constraint(struct local *l, const struct local_options *o, struct err *e) {
     if (!o->schema) return 0;
     l->vocab = vocab_new(l->m->tok);
-    const struct grammar_options g = {GRAMMAR_BOUNDED, NULL, vocab_bytes(l->vocab)};
+    const struct grammar_options g = {.space = GRAMMAR_BOUNDED, .bytes = vocab_bytes(l->vocab)};
     struct grammar *grammar = grammar_from_schema(o->schema, &g, e);
     if (!grammar) return err_prefix(e, "the teacher's answers cannot be held to the schema (--response-format none leaves them free): ");
     l->constraint = constraint_new(grammar, l->vocab, l->m->tok);

@@ -27,11 +27,20 @@ static int cut_choices(struct asked *a, const char *s, struct err *e) {
 }
 
 struct grammar *asked_grammar(const struct asked *a, const uint64_t *bytes, struct err *e) {
-    struct grammar_options o = {a->space, a->prefix, bytes};
+    struct grammar_options o = {a->space, a->prefix, bytes, a->lenient};
     if (a->schema) return grammar_from_schema(a->schema, &o, e);
     if (a->regex) return grammar_from_regex(a->regex, &o, e);
     if (a->gbnf_file) return grammar_from_gbnf(a->gbnf.p, a->gbnf.n, strcmp(a->gbnf_file, "-") ? a->gbnf_file : "stdin", &o, e);
     return grammar_from_choices((const char *const *)a->choice, a->n_choice, &o, e);
+}
+
+static void list_left_out(struct asked *a, const struct grammar *g) {
+    buf_addc(&a->left_out, '[');
+    for (size_t i = 0; i < grammar_n_left_out(g); i++) {
+        if (i) buf_addc(&a->left_out, ',');
+        json_put_string(&a->left_out, grammar_left_out(g, i), strlen(grammar_left_out(g, i)));
+    }
+    buf_addc(&a->left_out, ']');
 }
 
 int asked_read(struct asked *a, struct err *e) {
@@ -43,6 +52,7 @@ int asked_read(struct asked *a, struct err *e) {
     for (int i = 0; i < a->n_choices; i++)
         if (cut_choices(a, a->choices[i], e) < 0) return -1;
     struct grammar *g = asked_grammar(a, NULL, e);
+    if (g && a->lenient) list_left_out(a, g);
     grammar_free(g);
     return g ? 0 : -1;
 }
@@ -50,6 +60,7 @@ int asked_read(struct asked *a, struct err *e) {
 void asked_release(struct asked *a) {
     schema_free(a->schema);
     buf_release(&a->gbnf);
+    buf_release(&a->left_out);
     for (int i = 0; i < a->n_choice; i++) free(a->choice[i]);
     free(a->choice);
 }

@@ -12,9 +12,10 @@ struct asked {
     const char *prefix; /* as in grammar_options */
     enum grammar_space space;
     bool annotate_unknown; /* schema_options */
+    bool lenient;          /* grammar_options */
     /* read */
     struct schema *schema;
-    struct buf gbnf;
+    struct buf gbnf, left_out; /* left_out: of a lenient schema, a JSON array of grammar_left_out's strings */
     char **choice; /* cut at the commas */
     int n_choice, cap_choice;
 };

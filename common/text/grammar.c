@@ -15,6 +15,8 @@ struct grammar *grammar_new(const struct grammar_options *o) {
 void grammar_free(struct grammar *g) {
     if (!g) return;
     terms_release(&g->x);
+    for (size_t i = 0; i < g->n_left; i++) free(g->left[i]);
+    free(g->left);
     free(g);
 }
 
@@ -55,6 +57,9 @@ struct grammar *grammar_from_choices(const char *const *v, int n, const struct g
     for (int i = 0; i < n; i++) t = term_or2(&g->x, t, term_str(&g->x, v[i]));
     return grammar_finish(g, t, o, e);
 }
+
+size_t grammar_n_left_out(const struct grammar *g) { return g->n_left; }
+const char *grammar_left_out(const struct grammar *g, size_t i) { return g->left[i]; }
 
 /* ---- walking ---- */
 uint32_t grammar_start(const struct grammar *g) { return g->start; }

@@ -23,6 +23,7 @@ struct grammar_options {
     enum grammar_space space;
     const char *prefix;    /* text before the document; NULL: an optional space. Choices and patterns too */
     const uint64_t *bytes; /* 256 bits: those that may be written at all (mask.h: vocab_bytes); NULL: all */
+    bool lenient;          /* schemas: leaves out keywords that cannot be kept, instead of refusing the schema */
 };
 
 struct grammar;
@@ -34,6 +35,9 @@ struct grammar *grammar_from_regex(const char *pattern, const struct grammar_opt
 struct grammar *grammar_from_gbnf(const char *text, size_t n, const char *file, const struct grammar_options *o, struct err *e);
 struct grammar *grammar_from_choices(const char *const *v, int n, const struct grammar_options *o, struct err *e);
 void grammar_free(struct grammar *g);
+/* What was left out: "at #/items: uniqueItems: why". Then answers need not be valid. */
+size_t grammar_n_left_out(const struct grammar *g);
+const char *grammar_left_out(const struct grammar *g, size_t i);
 
 #define GRAMMAR_DEAD 0u /* the state that nothing leads out of */
 uint32_t grammar_start(const struct grammar *g);

@@ -8,6 +8,8 @@
 struct grammar {
     struct terms x;
     term start;
+    char **left; /* grammar_left_out */
+    size_t n_left, cap_left;
     term char_free, char_plain; /* one character inside a JSON string; see lex_init */
 };
 

@@ -37,7 +37,11 @@ int opposite_types(struct merged *m) {
         unsigned s = says(n), number = 1u << JSON_NUMBER;
         bool strings = !n->types || n->types & 1u << JSON_STRING, objects = !n->types || n->types & 1u << JSON_OBJECT;
         if (s == 0) {
-            if (n->types & TYPE_INTEGER && !(n->types & number) && m->types & number) return cannot(n, m->e, "not: numbers but integers cannot be kept");
+            if (n->types & TYPE_INTEGER && !(n->types & number) && m->types & number) {
+                if (left_out(m, n, "not", "numbers but integers cannot be kept") < 0) return -1;
+                m->not[i] = NULL;
+                continue;
+            }
             m->types &= ~(n->types ? n->types & number ? n->types | TYPE_INTEGER : n->types : m->types);
         } else if (s == SAYS_VALUES && only_strings(n)) {
             continue; /* string_term leaves them out */
@@ -46,9 +50,14 @@ int opposite_types(struct merged *m) {
         } else if (s == SAYS_REQUIRED && objects && (!n->types || n->types == 1u << JSON_OBJECT) && n->required->count == 1) {
             keep_type(m, n, 1u << JSON_OBJECT);
         } else {
-            return cannot(n, m->e, "not: this cannot be kept");
+            if (left_out(m, n, "not", "this cannot be kept") < 0) return -1;
+            m->not[i] = NULL;
         }
     }
+    size_t to = 0;
+    for (size_t i = 0; i < m->n_not; i++)
+        if (m->not[i]) m->not[to++] = m->not[i];
+    m->n_not = to;
     return 0;
 }
 
@@ -62,7 +71,10 @@ int opposite_strings(struct merged *m, term *t) {
         if (n->constant) out = value_text(b, n->constant);
         for (const struct json *v = n->values ? n->values->first : NULL; v; v = v->next) out = term_or2(b->x, out, value_text(b, v));
         if (n->types && !(n->types & 1u << JSON_STRING)) out = TERM_EMPTY;
-        if (n->pattern && pattern && regex_string_term(b->g, pattern->str, pattern->len, &out, &why) < 0) return cannot(n, m->e, "not: pattern: %s", why.msg);
+        if (n->pattern && pattern && regex_string_term(b->g, pattern->str, pattern->len, &out, &why) < 0) {
+            if (left_out(m, n, "not", "pattern: %s", why.msg) < 0) return -1;
+            continue;
+        }
         if (out != TERM_EMPTY) *t = term_and2(b->x, *t, term_not(b->x, out));
     }
     return 0;

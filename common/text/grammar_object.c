@@ -1,4 +1,4 @@
-/* Schemas as rules: objects and arrays; see grammar_schema.h. Members come in the schema's order, others behind them. An
+/* Schemas as rules: objects; see grammar_schema.h. Members come in the schema's order, others behind them. An
    object is a chain of rules, one for each member still to come and number of members written, as far as that matters. */
 #include "common/text/grammar_schema.h"
 #include <stdlib.h>
@@ -19,6 +19,8 @@ struct object {
     struct member *v;
     size_t n, cap;
     uint64_t least, most;
+    struct rest *rest; /* one each unevaluatedProperties */
+    size_t n_rest;
     size_t top; /* members are counted up to here */
     uint32_t *chain; /* rules (n + 1, top + 1) */
 };
@@ -41,7 +43,19 @@ static bool name_fits(const struct merged *m, const char *name, size_t len) {
     return true;
 }
 
-static int member_rule(struct merged *m, struct member *d) {
+/* Whether one of the schemas beside an unevaluatedProperties names the member. */
+static bool rest_names(const struct rest *r, const char *name, size_t len) {
+    const struct node *ignored;
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->v[i]->additional || declares(r->v[i], name, len, &ignored)) return true;
+        for (size_t k = 0; k < r->v[i]->n_by_pattern; k++)
+            if (pattern_search(r->v[i]->by_pattern[k].pattern, name, len)) return true;
+    }
+    return r->all;
+}
+
+static int member_rule(struct object *o, struct member *d) {
+    struct merged *m = o->m;
     struct items s = {0};
     for (size_t i = 0; i < m->n_plain; i++) {
         const struct node *n = m->plain[i], *schema;
@@ -56,6 +70,8 @@ static int member_rule(struct merged *m, struct member *d) {
         }
         if (!seen && n->additional) items_add(&s, n->additional, PART_ALL);
     }
+    for (size_t i = 0; i < o->n_rest; i++)
+        if (!rest_names(&o->rest[i], d->name, d->len)) items_add(&s, o->rest[i].schema, PART_ALL);
     d->possible = name_fits(m, d->name, d->len);
     for (size_t i = 0; i < s.n; i++) {
         const struct node *n = m->b->s->nodes.v[s.v[i] / 8];
@@ -95,7 +111,7 @@ static int collect(struct object *o) {
     for (size_t i = 0; i < m->n_not; i++) /* "not": {"required": ["name"]} */
         for (const struct json *x = m->not[i]->required ? m->not[i]->required->first : NULL; x; x = x->next) need_member(o, x->str, x->len)->forbidden = true;
     for (size_t i = 0; i < o->n; i++) {
-        if (member_rule(m, &o->v[i]) < 0) return -1;
+        if (member_rule(o, &o->v[i]) < 0) return -1;
         o->v[i].possible &= !o->v[i].forbidden;
     }
     return 0;
@@ -120,10 +136,10 @@ static int name_patterns(struct merged *m, struct name_pattern *v, size_t *n) {
     for (size_t i = 0; i < m->n_plain; i++)
         for (size_t k = 0; k < m->plain[i]->n_by_pattern; k++) {
             const struct member_schema *p = &m->plain[i]->by_pattern[k];
-            if (*n == MAX_PATTERNS) return cannot(m->plain[i], m->e, "patternProperties: more than %d patterns cannot be kept", MAX_PATTERNS);
+            if (*n == MAX_PATTERNS) return left_out(m, m->plain[i], "patternProperties", "more than %d patterns cannot be kept", MAX_PATTERNS);
             v[*n] = (struct name_pattern){m->plain[i], p->schema, TERM_EMPTY};
-            if (regex_string_term(m->b->g, p->name->key, p->name->key_len, &v[(*n)++].names, &why) < 0)
-                return cannot(m->plain[i], m->e, "patternProperties: %s", why.msg);
+            if (regex_string_term(m->b->g, p->name->key, p->name->key_len, &v[*n].names, &why) == 0) ++*n;
+            else if (left_out(m, m->plain[i], "patternProperties", "%s", why.msg) < 0) return -1;
         }
     return 0;
 }
@@ -136,7 +152,10 @@ static int allowed_names(struct merged *m, term *t) {
         term names = TERM_EMPTY;
         if (!n->is_bool) {
             while (n->ref && !n->types && !n->pattern) n = n->ref;
-            if (n->any.n || n->one.n || n->all.n || n->not || n->cond || n->ref) return cannot(n, m->e, "propertyNames with combined schemas cannot be kept");
+            if (n->any.n || n->one.n || n->all.n || n->also.n || n->not || n->cond || n->ref) {
+                if (left_out(m, m->plain[i], "propertyNames", "combined schemas cannot be kept") < 0) return -1;
+                continue;
+            }
             struct merged one = {.b = m->b, .plain = &n, .n_plain = 1, .e = m->e, .types = 1u << JSON_STRING};
             if (n->types && !(n->types & 1u << JSON_STRING)) names = TERM_EMPTY;
             else if ((n->values || n->constant ? values_term(&one, n->values, n->constant, &names) : string_term(&one, &names)) < 0) return -1;
@@ -159,6 +178,14 @@ static term other_of(struct object *o, term names, const struct name_pattern *v,
         bool seen = false;
         for (size_t k = 0; k < n; k++) seen |= v[k].owner == m->plain[i] && (set >> k & 1);
         if (!seen && m->plain[i]->additional) items_add(&s, m->plain[i]->additional, PART_ALL);
+    }
+    for (size_t i = 0; i < o->n_rest; i++) {
+        bool seen = o->rest[i].all;
+        for (size_t k = 0; k < o->rest[i].n; k++) {
+            seen |= o->rest[i].v[k]->additional != NULL;
+            for (size_t p = 0; p < n; p++) seen |= v[p].owner == o->rest[i].v[k] && (set >> p & 1);
+        }
+        if (!seen) items_add(&s, o->rest[i].schema, PART_ALL);
     }
     for (size_t i = 0; i < s.n; i++) {
         const struct node *a = m->b->s->nodes.v[s.v[i] / 8];
@@ -221,8 +248,12 @@ static int build_chain(struct object *o, term *out) {
     if (others(o, &other) < 0) return -1;
     if (other == TERM_EMPTY && top > o->n) top = o->n > 1 ? o->n : 1;
     if (other == TERM_EMPTY && o->least > o->n) return *out = TERM_EMPTY, 0;
-    if (top >= MAX_STATES || (top + 1) * (o->n + 1) > MAX_STATES)
-        return cannot(o->m->plain[0], o->m->e, "minProperties or maxProperties: too large to be kept");
+    if (top >= MAX_STATES || (top + 1) * (o->n + 1) > MAX_STATES) {
+        if (left_out(o->m, o->m->plain[0], "minProperties or maxProperties", "too large to be kept") < 0) return -1;
+        o->least = 0;
+        o->most = SCHEMA_NO_LIMIT;
+        top = 1;
+    }
     o->top = (size_t)top;
     o->chain = xcalloc((o->n + 1) * (o->top + 1), sizeof *o->chain);
     for (size_t i = 0; i < (o->n + 1) * (o->top + 1); i++) o->chain[i] = rule_new(x);
@@ -235,71 +266,11 @@ static int build_chain(struct object *o, term *out) {
 
 int object_term(struct merged *m, term *out) {
     struct object o = {.m = m, .most = SCHEMA_NO_LIMIT};
-    int rc = collect(&o);
+    int rc = rests(m, false, &o.rest, &o.n_rest);
+    if (!rc) rc = collect(&o);
     if (!rc) rc = build_chain(&o, out);
+    rests_free(o.rest, o.n_rest);
     free(o.v);
     free(o.chain);
     return rc;
-}
-
-/* ---- arrays ---- */
-/* The element at index i (prefix: of any behind all prefixItems). */
-static term element(struct merged *m, size_t i, bool behind, bool *possible) {
-    struct items s = {0};
-    *possible = true;
-    for (size_t k = 0; k < m->n_plain; k++) {
-        const struct node *n = m->plain[k], *schema = !behind && i < n->prefix.n ? n->prefix.v[i] : n->items;
-        if (!schema) continue;
-        if (schema->is_bool && !schema->truth) *possible = false;
-        items_add(&s, schema, PART_ALL);
-    }
-    if (*possible) return term_call(m->b->x, conj_rule(m->b, &s));
-    free(s.v);
-    return TERM_EMPTY;
-}
-
-static int array_limits(struct merged *m, uint64_t *lo, uint64_t *hi, size_t *prefix) {
-    for (size_t k = 0; k < m->n_plain; k++) {
-        const struct node *n = m->plain[k];
-        if (n->min_items > *lo) *lo = n->min_items;
-        if (n->max_items < *hi) *hi = n->max_items;
-        if (n->prefix.n > *prefix) *prefix = n->prefix.n;
-    }
-    for (size_t k = 0; k < m->n_plain; k++) {
-        const struct node *n = m->plain[k];
-        if (n->unique && *hi > 1) return cannot(n, m->e, "uniqueItems cannot be kept");
-        if (n->contains && (n->min_contains || n->max_contains != SCHEMA_NO_LIMIT)) return cannot(n, m->e, "contains cannot be kept");
-    }
-    return 0;
-}
-
-int array_term(struct merged *m, term *out) {
-    struct terms *x = m->b->x;
-    uint64_t lo = 0, hi = SCHEMA_NO_LIMIT;
-    size_t prefix = 0;
-    bool possible;
-    if (array_limits(m, &lo, &hi, &prefix) < 0) return -1;
-    *out = TERM_EMPTY;
-    if (lo > hi || lo >= MIN_UNKNOWN) return 0;
-    term more = element(m, 0, true, &possible), comma = m->b->comma, t;
-    if (hi > prefix && !possible) hi = prefix;
-    uint32_t least = lo > prefix ? (uint32_t)(lo - prefix) : 0;
-    uint32_t most = hi >= MIN_UNKNOWN ? TERM_INF : hi > prefix ? (uint32_t)(hi - prefix) : 0;
-    if (prefix || !most) {
-        t = term_rep(x, term_cat(x, comma, more), least, most);
-    } else {
-        t = term_cat(x, more, term_rep(x, term_cat(x, comma, more), least ? least - 1 : 0, most == TERM_INF ? most : most - 1));
-        if (!least) t = term_opt(x, t);
-    }
-    for (size_t i = prefix; i-- > 0;) {
-        if (i >= hi) {
-            t = i >= lo ? TERM_EPS : TERM_EMPTY;
-            continue;
-        }
-        t = term_cat(x, i ? comma : TERM_EPS, term_cat(x, element(m, i, false, &possible), t));
-        if (i >= lo) t = term_opt(x, t);
-    }
-    t = term_cat(x, m->b->gap, term_cat(x, t, m->b->gap));
-    *out = term_cat(x, term_byte(x, '['), term_cat(x, t, term_byte(x, ']')));
-    return 0;
 }

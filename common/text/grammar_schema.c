@@ -15,6 +15,19 @@ int cannot(const struct node *n, struct err *e, const char *fmt, ...) {
     return err_prefix(e, "at %.300s: ", n->path);
 }
 
+int left_out(struct merged *m, const struct node *n, const char *keyword, const char *fmt, ...) {
+    struct err why;
+    va_list ap;
+    va_start(ap, fmt);
+    err_vset(&why, RC_INPUT, fmt, ap);
+    va_end(ap);
+    err_prefix(&why, "at %.300s: %s: ", n->path, keyword);
+    if (!m->b->lenient) return *m->e = why, -1;
+    GROW(m->b->left, m->b->n_left, m->b->cap_left);
+    m->b->left[m->b->n_left++] = (struct left){m->b->now, xstrdup(why.msg)};
+    return 0;
+}
+
 /* ---- sets of items ---- */
 void items_add(struct items *s, const struct node *n, enum part part) {
     uint32_t key = (uint32_t)n->index * 8 + part;
@@ -75,6 +88,7 @@ static void add_parts(struct items *s, const struct node *n) {
     if (n->not) items_add(s, n->not, PART_NOT);
     if (n->ref) items_add(s, n->ref, PART_ALL);
     for (size_t i = 0; i < n->all.n; i++) items_add(s, n->all.v[i], PART_ALL);
+    for (size_t i = 0; i < n->also.n; i++) items_add(s, n->also.v[i], PART_ALL);
 }
 
 /* -1: an item that nothing satisfies. */
@@ -173,21 +187,27 @@ static int by_type(struct merged *m, term *out) {
     return 0;
 }
 
-static int plain_body(struct builder *b, const struct items *s, term *out, struct err *e) {
-    struct merged m = {.b = b, .types = EVERY_TYPE, .e = e};
-    const struct json *constant;
-    m.plain = xcalloc(s->n, sizeof *m.plain);
-    m.not = xcalloc(s->n, sizeof *m.not);
+/* give: m->plain, m->not */
+static void merge(struct builder *b, const struct items *s, struct merged *m, struct err *e) {
+    *m = (struct merged){.b = b, .types = EVERY_TYPE, .e = e};
+    m->plain = xcalloc(s->n, sizeof *m->plain);
+    m->not = xcalloc(s->n, sizeof *m->not);
     for (size_t i = 0; i < s->n; i++) {
         const struct node *n = item_node(b, s->v[i]);
         if (s->v[i] % 8 == PART_NOT) {
-            m.not[m.n_not++] = n;
+            m->not[m->n_not++] = n;
             continue;
         }
-        m.plain[m.n_plain++] = n;
+        m->plain[m->n_plain++] = n;
         unsigned t = n->types ? n->types : EVERY_TYPE;
-        m.types &= t & 1u << JSON_NUMBER ? t | TYPE_INTEGER : t;
+        m->types &= t & 1u << JSON_NUMBER ? t | TYPE_INTEGER : t;
     }
+}
+
+static int plain_body(struct builder *b, const struct items *s, term *out, struct err *e) {
+    struct merged m;
+    const struct json *constant;
+    merge(b, s, &m, e);
     const struct json *values = first_values(&m, &constant);
     int rc = 0;
     if (values || constant) rc = values_term(&m, values, constant, out);
@@ -197,14 +217,45 @@ static int plain_body(struct builder *b, const struct items *s, term *out, struc
     return rc;
 }
 
+/* The first choice among flattened items. */
+static size_t first_choice(const struct items *s) {
+    size_t at = 0;
+    while (at < s->n && (s->v[at] % 8 == PART_PLAIN || s->v[at] % 8 == PART_NOT)) at++;
+    return at;
+}
+
+bool conj_values(struct builder *b, const struct items *given, const struct json ***v, size_t *n) {
+    struct items s;
+    struct merged m;
+    const struct json *constant, *values = NULL;
+    items_copy(&s, given);
+    bool good = flatten(b, &s) == 0 && first_choice(&s) == s.n;
+    *v = NULL;
+    *n = 0;
+    if (good) {
+        merge(b, &s, &m, NULL);
+        values = first_values(&m, &constant);
+        good = values || constant;
+        *v = xcalloc((values ? values->count : 0) + 1, sizeof **v);
+        for (const struct json *x = constant ? constant : values ? values->first : NULL; x; x = constant ? NULL : x->next) {
+            bool again = false;
+            for (size_t i = 0; i < *n; i++) again |= json_equal((*v)[i], x);
+            if (!again && values_fit(&m, x)) (*v)[(*n)++] = x;
+        }
+        free(m.plain);
+        free(m.not);
+    }
+    free(s.v);
+    return good;
+}
+
 static int conj_body(struct builder *b, const struct items *given, term *out, struct err *e) {
     struct items s;
     int rc = 0;
     items_copy(&s, given);
     *out = TERM_EMPTY;
     if (flatten(b, &s) == 0) {
-        size_t at = 0;
-        while (at < s.n && (s.v[at] % 8 == PART_PLAIN || s.v[at] % 8 == PART_NOT)) at++;
+        size_t at = first_choice(&s);
         if (at < s.n) *out = choice(b, &s, at);
         else rc = plain_body(b, &s, out, e);
     }
@@ -247,7 +298,14 @@ static void reach(struct terms *x, term t, bool *terms_seen, bool *rules_seen) {
     free(todo.v);
 }
 
-/* The first thing that cannot be kept and matters. */
+static void tell(struct grammar *g, const char *text) {
+    for (size_t i = 0; i < g->n_left; i++)
+        if (!strcmp(g->left[i], text)) return;
+    GROW(g->left, g->n_left, g->cap_left);
+    g->left[g->n_left++] = xstrdup(text);
+}
+
+/* The first thing that cannot be kept and matters; tells those that are left out and matter. */
 static int complain(struct builder *b, term start, struct err *e) {
     bool *terms_seen = xcalloc(b->x->n, sizeof *terms_seen), *rules_seen = xcalloc(b->x->n_rules, sizeof *rules_seen);
     reach(b->x, start, terms_seen, rules_seen);
@@ -257,6 +315,8 @@ static int complain(struct builder *b, term start, struct err *e) {
             if (e) *e = b->conj[i].e;
             rc = -1;
         }
+    for (size_t i = 0; i < b->n_left; i++)
+        if (rules_seen[b->conj[b->left[i].conj].rule]) tell(b->g, b->left[i].text);
     free(terms_seen);
     free(rules_seen);
     return rc;
@@ -266,8 +326,10 @@ static int complain(struct builder *b, term start, struct err *e) {
 static int check_apart(struct builder *b, struct err *e) {
     for (size_t i = 0; i < b->n_apart; i++) {
         const struct apart *a = &b->apart[i];
-        if (b->x->rules[a->rule].min != TERM_INF)
-            return cannot(a->node, e, "oneOf: branches %zu and %zu may hold together, so it cannot be kept", a->i, a->k);
+        if (b->x->rules[a->rule].min == TERM_INF) continue;
+        cannot(a->node, e, "oneOf: branches %zu and %zu may hold together, so it cannot be kept", a->i, a->k);
+        if (!b->lenient) return -1;
+        tell(b->g, e->msg);
     }
     return 0;
 }
@@ -276,6 +338,7 @@ static void build_rules(struct builder *b) {
     for (size_t i = 0; i < b->n_conj; i++) {
         struct err e = ERR_INIT;
         term body = TERM_EMPTY;
+        b->now = i;
         if (i >= MAX_CONJ) b->x->overflow = true;
         if (b->x->overflow) return;
         if (conj_body(b, &b->conj[i].items, &body, &e) < 0) body = TERM_EPS;
@@ -289,12 +352,14 @@ static void builder_release(struct builder *b) {
     free(b->conj);
     free(b->slots);
     free(b->apart);
+    for (size_t i = 0; i < b->n_left; i++) free(b->left[i].text);
+    free(b->left);
 }
 
 struct grammar *grammar_from_schema(const struct schema *s, const struct grammar_options *o, struct err *e) {
     struct err own = ERR_INIT;
     struct grammar *g = grammar_new(o);
-    struct builder b = {.g = g, .x = &g->x, .s = s};
+    struct builder b = {.g = g, .x = &g->x, .s = s, .lenient = o->lenient};
     struct items root = {0};
     lex_init(g);
     set_space(&b, o->space);

@@ -32,6 +32,11 @@ struct apart { /* what must have no string: two branches of a oneOf together */
     size_t i, k;
 };
 
+struct left { /* a keyword that is not kept, of rule conj[conj] */
+    size_t conj;
+    char *text; /* "at PATH: KEYWORD: why" */
+};
+
 struct builder {
     struct grammar *g;
     struct terms *x;
@@ -44,6 +49,10 @@ struct builder {
     size_t n_slots;
     struct apart *apart;
     size_t n_apart, cap_apart;
+    bool lenient;
+    size_t now; /* conj being built */
+    struct left *left;
+    size_t n_left, cap_left;
 };
 
 /* The value items of one merged conjunction, none of them PART_ALL or a choice. */
@@ -60,7 +69,13 @@ uint32_t conj_rule(struct builder *b, struct items *s);
 /* -1 with e: "at PATH: …". */
 int cannot(const struct node *n, struct err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* A keyword of n that cannot be kept: -1 with e "at PATH: KEYWORD: …", or 0 and it is left out, where that is allowed. */
+int left_out(struct merged *m, const struct node *n, const char *keyword, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The values that alone satisfy the items, where enum or const list them; true with *v (give) and *n. */
+bool conj_values(struct builder *b, const struct items *s, const struct json ***v, size_t *n);
+
 /* ---- grammar_value.c ---- */
+bool values_fit(const struct merged *m, const struct json *v); /* whether all of the conjunction holds for v */
 term value_text(struct builder *b, const struct json *v); /* v as it is written */
 int values_term(struct merged *m, const struct json *values, const struct json *constant, term *out);
 int string_term(struct merged *m, term *out);
@@ -68,7 +83,16 @@ int plain_number(struct merged *m, term *out);
 /* ---- grammar_not.c: the opposites in m->not, as far as they can be kept ---- */
 int opposite_types(struct merged *m);
 int opposite_strings(struct merged *m, term *t); /* narrows t, of strings written plainly */
-/* ---- grammar_object.c ---- */
+/* ---- grammar_object.c, grammar_array.c ---- */
 int object_term(struct merged *m, term *out);
 int array_term(struct merged *m, term *out);
+/* ---- grammar_rest.c ---- */
+struct rest { /* an unevaluatedProperties or …Items and the schemas that evaluate beside it */
+    const struct node *schema;
+    const struct node **v;
+    size_t n;
+    bool all; /* they leave nothing over */
+};
+int rests(struct merged *m, bool of_items, struct rest **v, size_t *n); /* give either way: rests_free */
+void rests_free(struct rest *v, size_t n);
 #endif

@@ -30,7 +30,7 @@ term value_text(struct builder *b, const struct json *v) {
 }
 
 /* The listed values that all of the conjunction holds for: exact, whatever its other keywords are. */
-static bool fits(const struct merged *m, const struct json *v) {
+bool values_fit(const struct merged *m, const struct json *v) {
     for (size_t i = 0; i < m->n_plain; i++)
         if (!schema_node_holds(m->plain[i], v)) return false;
     for (size_t i = 0; i < m->n_not; i++)
@@ -42,12 +42,12 @@ int values_term(struct merged *m, const struct json *values, const struct json *
     struct builder *b = m->b;
     size_t n = 0;
     if (constant) {
-        *out = fits(m, constant) ? value_text(b, constant) : TERM_EMPTY;
+        *out = values_fit(m, constant) ? value_text(b, constant) : TERM_EMPTY;
         return 0;
     }
     term *all = xcalloc(values->count + 1, sizeof *all);
     for (const struct json *v = values->first; v; v = v->next)
-        if (fits(m, v)) all[n++] = value_text(b, v);
+        if (values_fit(m, v)) all[n++] = value_text(b, v);
     *out = term_or(b->x, all, n);
     free(all);
     return 0;
@@ -71,6 +71,7 @@ static void narrow_most(struct limits *l, const struct json *v, bool strict) {
 int plain_number(struct merged *m, term *out) {
     struct limits l = {0};
     struct err why = ERR_INIT;
+    const struct node *of_multiple = NULL;
     for (size_t i = 0; i < m->n_plain; i++) {
         const struct node *n = m->plain[i];
         narrow_least(&l, n->minimum, false);
@@ -78,11 +79,17 @@ int plain_number(struct merged *m, term *out) {
         narrow_most(&l, n->maximum, false);
         narrow_most(&l, n->below, true);
         if (!n->multiple) continue;
-        if (l.n_multiple == (int)(sizeof l.multiple / sizeof *l.multiple)) return cannot(n, m->e, "multipleOf: too many upon each other to be kept");
-        l.multiple[l.n_multiple++] = n->multiple;
+        of_multiple = n;
+        if (l.n_multiple < (int)(sizeof l.multiple / sizeof *l.multiple)) l.multiple[l.n_multiple++] = n->multiple;
+        else if (left_out(m, n, "multipleOf", "too many upon each other to be kept") < 0) return -1;
     }
-    if (number_term(m->b->x, &l, !(m->types & 1u << JSON_NUMBER), out, &why) == 0) return 0;
-    return cannot(m->n_plain ? m->plain[0] : m->b->s->nodes.v[0], m->e, "%s", why.msg);
+    bool whole = !(m->types & 1u << JSON_NUMBER);
+    if (number_term(m->b->x, &l, whole, out, &why) == 0) return 0;
+    const struct node *n = of_multiple ? of_multiple : m->n_plain ? m->plain[0] : m->b->s->nodes.v[0];
+    if (left_out(m, n, of_multiple ? "multipleOf" : "minimum or maximum", "%s", why.msg) < 0) return -1;
+    l.n_multiple = 0;
+    if (number_term(m->b->x, &l, whole, out, &why) == 0) return 0;
+    return left_out(m, n, "minimum or maximum", "%s", why.msg) < 0 ? -1 : number_term(m->b->x, &(struct limits){0}, whole, out, m->e);
 }
 
 /* ---- strings ---- */
@@ -98,13 +105,23 @@ int string_term(struct merged *m, term *out) {
         struct err why = ERR_INIT;
         if (p->min_length > lo) lo = p->min_length;
         if (p->max_length < hi) hi = p->max_length;
-        if (n + 3 > sizeof all / sizeof *all) return cannot(p, m->e, "pattern: too many upon each other to be kept");
-        if (p->pattern && pattern && regex_string_term(g, pattern->str, pattern->len, &all[n++], &why) < 0) return cannot(p, m->e, "pattern: %s", why.msg);
-        if (p->format && regex_string_term(g, p->format_text, strlen(p->format_text), &all[n++], &why) < 0) return cannot(p, m->e, "format: %s", why.msg);
+        if (n + 3 > sizeof all / sizeof *all) {
+            if (left_out(m, p, "pattern", "too many upon each other to be kept") < 0) return -1;
+            continue;
+        }
+        if (p->pattern && pattern) {
+            if (regex_string_term(g, pattern->str, pattern->len, &all[n], &why) == 0) n++;
+            else if (left_out(m, p, "pattern", "%s", why.msg) < 0) return -1;
+        }
+        if (p->format) {
+            if (regex_string_term(g, p->format_text, strlen(p->format_text), &all[n], &why) == 0) n++;
+            else if (left_out(m, p, "format", "%s", why.msg) < 0) return -1;
+        }
     }
-    if (lo > hi || lo >= MIN_UNKNOWN) {
-        *out = TERM_EMPTY;
-        return lo > hi ? 0 : cannot(m->plain[0], m->e, "minLength: too long to be kept");
+    if (lo > hi) return *out = TERM_EMPTY, 0;
+    if (lo >= MIN_UNKNOWN) {
+        if (left_out(m, m->plain[0], "minLength", "too long to be kept") < 0) return -1;
+        lo = 0;
     }
     uint32_t to = hi >= MIN_UNKNOWN ? TERM_INF : (uint32_t)hi;
     if (!n || lo || to != TERM_INF) {

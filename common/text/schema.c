@@ -9,14 +9,8 @@
 #include <string.h>
 
 #define DIALECT "https://json-schema.org/draft/2020-12/schema"
+#define DIALECT_2019 "https://json-schema.org/draft/2019-09/schema"
 
-/* What a keyword's row does with its value v in node n. */
-struct compile {
-    struct schema *s;
-    struct node *n;
-    const struct json *v; /* key and value */
-    struct err *e;
-};
 typedef int keyword_fn(struct compile *c, void *to);
 
 int schema_bad(const struct schema *s, const char *path, struct err *e, const char *fmt, ...) {
@@ -31,8 +25,7 @@ static int expected(struct compile *c, const char *what) {
     return schema_bad(c->s, c->n->path, c->e, "%s: expected %s", c->v->key, what);
 }
 
-/* "path/key", the key escaped as in a JSON pointer; give. */
-static char *below_path(const char *path, const char *key, size_t n) {
+char *schema_below(const char *path, const char *key, size_t n) {
     struct buf b = BUF_INIT;
     buf_adds(&b, path);
     buf_addc(&b, '/');
@@ -46,11 +39,10 @@ static char *below_path(const char *path, const char *key, size_t n) {
 }
 
 /* ---- subschemas ---- */
-/* The schema v that stands under c's keyword, further below under `key` if that is not NULL. */
-static struct node *sub(struct compile *c, const struct json *v, const char *key, size_t n) {
-    char *path = below_path(c->n->path, c->v->key, c->v->key_len);
+struct node *schema_sub(struct compile *c, const struct json *v, const char *key, size_t n) {
+    char *path = schema_below(c->n->path, c->v->key, c->v->key_len);
     if (key) {
-        char *longer = below_path(path, key, n);
+        char *longer = schema_below(path, key, n);
         free(path);
         path = longer;
     }
@@ -61,7 +53,7 @@ static struct node *sub(struct compile *c, const struct json *v, const char *key
 
 static int one_schema(struct compile *c, void *to) {
     struct node **slot = to;
-    return (*slot = sub(c, c->v, NULL, 0)) ? 0 : -1;
+    return (*slot = schema_sub(c, c->v, NULL, 0)) ? 0 : -1;
 }
 
 static int list_of_schemas(struct compile *c, void *to) {
@@ -71,7 +63,7 @@ static int list_of_schemas(struct compile *c, void *to) {
     for (const struct json *x = c->v->first; x; x = x->next) {
         char key[24];
         int n = snprintf(key, sizeof key, "%zu", list->n);
-        if (!(list->v[list->n] = sub(c, x, key, (size_t)n))) return -1;
+        if (!(list->v[list->n] = schema_sub(c, x, key, (size_t)n))) return -1;
         list->n++;
     }
     return 0;
@@ -85,7 +77,7 @@ static int add_members(struct compile *c, struct member_schema **to, size_t *cou
         x->name = m;
         if (patterns && !(x->pattern = pattern_new(m->key, m->key_len, c->e)))
             return err_prefix(c->e, "%s: at %s: ", c->s->name, c->n->path);
-        if (!(x->schema = sub(c, m, m->key, m->key_len))) return -1;
+        if (!(x->schema = schema_sub(c, m, m->key, m->key_len))) return -1;
     }
     return 0;
 }
@@ -97,7 +89,7 @@ static int by_pattern(struct compile *c, void *to) { return add_members(c, &c->n
 static int definitions(struct compile *c, void *to) {
     if (c->v->type != JSON_OBJECT) return expected(c, "an object of schemas");
     for (const struct json *m = c->v->first; m; m = m->next)
-        if (!sub(c, m, m->key, m->key_len)) return -1;
+        if (!schema_sub(c, m, m->key, m->key_len)) return -1;
     return 0;
 }
 
@@ -216,7 +208,7 @@ static int identifier(struct compile *c, void *to) {
 static int dialect(struct compile *c, void *to) {
     static const char *const former[] = {"http://json-schema.org/draft-07/schema", "http://json-schema.org/draft-06/schema", "http://json-schema.org/draft-04/schema",
                                          "https://json-schema.org/draft-07/schema", "http://json-schema.org/schema"};
-    if (json_is_str(c->v, DIALECT) || json_is_str(c->v, DIALECT "#") || json_is_str(c->v, "https://json-schema.org/draft/2019-09/schema")) return 0;
+    if (json_is_str(c->v, DIALECT) || json_is_str(c->v, DIALECT "#") || json_is_str(c->v, DIALECT_2019)) return 0;
     for (size_t i = 0; i < sizeof former / sizeof *former; i++) {
         size_t n = strlen(former[i]);
         if (json_is_str(c->v, former[i]) || (c->v->type == JSON_STRING && c->v->len == n + 1 && !memcmp(c->v->str, former[i], n) && c->v->str[n] == '#')) return 0;
@@ -268,7 +260,16 @@ static const struct keyword {
     {"exclusiveMinimum", above, AT(above)},
     {"exclusiveMaximum", below, AT(below)},
     {"multipleOf", positive, AT(multiple)},
+    {"unevaluatedProperties", one_schema, AT(rest_members)},
+    {"unevaluatedItems", one_schema, AT(rest_items)},
+    {"dependentRequired", schema_dependent_required, 0},
+    {"dependentSchemas", schema_dependent_schemas, 0},
+    {"dependencies", schema_dependencies, 0}, /* both, before 2019-09 */
     {"$ref", text, AT(ref_source)},
+    {"$dynamicRef", schema_dynamic_ref, 0},
+    {"$recursiveRef", schema_dynamic_ref, 0},
+    {"$dynamicAnchor", anchor, 0},
+    {"$recursiveAnchor", annotation, 0},
     {"$defs", definitions, 0},
     {"definitions", definitions, 0}, /* the former name: asserts nothing, and many generators still write it */
     {"$anchor", anchor, 0},
@@ -296,8 +297,7 @@ static const struct keyword {
 
 /* Assertions of some draft that are not kept here: never passed over. */
 static bool asserts(const struct json *k) {
-    static const char *const known[] = {"unevaluatedProperties", "unevaluatedItems", "dependentRequired", "dependentSchemas", "dependencies", "$dynamicRef", "$recursiveRef",
-                                        "$vocabulary", "extends", "disallow", "divisibleBy"};
+    static const char *const known[] = {"$vocabulary", "extends", "disallow", "divisibleBy"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strlen(known[i]) == k->key_len && !memcmp(known[i], k->key, k->key_len)) return true;
     return false;
@@ -314,7 +314,7 @@ static int compile_keyword(struct compile *c) {
                       (int)(c->v->key_len < 200 ? c->v->key_len : 200), c->v->key);
 }
 
-static struct node *add_node(struct schema *s, const struct json *v, const char *path) {
+struct node *schema_add(struct schema *s, const struct json *v, const char *path) {
     struct node *n = xcalloc(1, sizeof *n);
     GROW(s->nodes.v, s->nodes.n, s->nodes_cap);
     n->index = s->nodes.n;
@@ -323,11 +323,12 @@ static struct node *add_node(struct schema *s, const struct json *v, const char 
     n->path = xstrdup(path);
     n->max_length = n->max_items = n->max_members = n->max_contains = SCHEMA_NO_LIMIT;
     n->min_contains = 1;
+    n->contains_marks = !s->of_2019;
     return n;
 }
 
 struct node *schema_node(struct schema *s, const struct json *v, const char *path, struct err *e) {
-    struct node *n = add_node(s, v, path);
+    struct node *n = schema_add(s, v, path);
     n->is_bool = v->type == JSON_BOOL;
     n->truth = v->truth;
     if (n->is_bool) return n;
@@ -352,6 +353,7 @@ static void free_node(struct node *n) {
     free(n->all.v);
     free(n->any.v);
     free(n->one.v);
+    free(n->also.v);
     free(n->path);
     free(n);
 }
@@ -360,6 +362,8 @@ void schema_free(struct schema *s) {
     if (!s) return;
     for (size_t i = 0; i < s->nodes.n; i++) free_node(s->nodes.v[i]);
     for (size_t i = 0; i < s->n_fields; i++) free(s->fields[i].path);
+    for (size_t i = 0; i < s->n_made; i++) json_doc_free(s->made[i]);
+    free(s->made);
     json_doc_free(s->doc);
     free(s->nodes.v);
     free(s->anchors);
@@ -379,6 +383,7 @@ struct schema *schema_compile_with(const char *source, size_t n, const char *nam
     s->n = n;
     s->doc = json_parse_named(source, n, name, e);
     s->old = s->doc && is_old(json_root(s->doc));
+    s->of_2019 = s->doc && json_is_str(json_get(json_root(s->doc), "$schema"), DIALECT_2019);
     if (s->doc && schema_node(s, json_root(s->doc), "#", e) && schema_resolve(s, e) == 0 && schema_find_fields(s, e) == 0) return s;
     schema_free(s);
     return NULL;

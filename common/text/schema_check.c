@@ -1,7 +1,7 @@
 /* JSON Schema 2020-12, validating: see schema.h. The first thing that does not hold is told, with its place in the
    instance; inside anyOf, oneOf, not and if, failures are silent. */
 #include "common/io/json_number.h"
-#include "common/text/schema_node.h"
+#include "common/text/schema_check.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,22 +9,6 @@
 /* Bounds for schemas that branch at every level: errors of their own, never "valid" or "invalid". */
 #define MAX_STEPS 50000000
 #define MAX_DEPTH 6000
-
-struct place { /* where in the instance: a list towards the root */
-    const struct place *up;
-    const struct json *key; /* a member, else an element */
-    size_t index;
-};
-
-struct check {
-    struct err *e;
-    int silent; /* above 0: inside a branch whose failure is no error */
-    long steps;
-    int depth;
-    const char *given_up; /* why the answer would mean nothing */
-};
-
-static int check(struct check *c, const struct node *n, const struct json *v, const struct place *at);
 
 /* ---- messages ---- */
 static void put_place(struct buf *b, const struct place *at) {
@@ -52,8 +36,7 @@ static void blame(struct check *c, const struct place *at, const struct buf *wha
     buf_release(&b);
 }
 
-/* "at PLACE: text", then ", got V" unless v is NULL. Returns -1 at once in a silent branch. */
-static int fail(struct check *c, const struct place *at, const struct json *v, const char *fmt, ...) {
+int check_fail(struct check *c, const struct place *at, const struct json *v, const char *fmt, ...) {
     if (c->silent || c->given_up || !c->e) return -1;
     struct buf b = BUF_INIT;
     struct err text;
@@ -99,7 +82,7 @@ static int check_type(struct check *c, const struct node *n, const struct json *
     struct buf b = BUF_INIT;
     for (unsigned i = 0; i < 7; i++)
         if (n->types >> i & 1) buf_addf(&b, "%s%s", b.n ? " or " : "", names[i]);
-    fail(c, at, v, "expected %s", b.p);
+    check_fail(c, at, v, "expected %s", b.p);
     buf_release(&b);
     return -1;
 }
@@ -120,7 +103,7 @@ static int check_values(struct check *c, const struct node *n, const struct json
         }
         put_value(&b, x);
     }
-    fail(c, at, v, "expected one of %s", b.p);
+    check_fail(c, at, v, "expected one of %s", b.p);
     buf_release(&b);
     return -1;
 }
@@ -148,8 +131,8 @@ static int search(struct check *c, const struct pattern *p, const char *s, size_
 
 static int check_string(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
     uint64_t len = n->min_length || n->max_length != SCHEMA_NO_LIMIT ? code_points(v->str, v->len) : 0;
-    if (len < n->min_length) return fail(c, at, v, "expected at least %llu characters", (unsigned long long)n->min_length);
-    if (len > n->max_length) return fail(c, at, v, "expected at most %llu characters", (unsigned long long)n->max_length);
+    if (len < n->min_length) return check_fail(c, at, v, "expected at least %llu characters", (unsigned long long)n->min_length);
+    if (len > n->max_length) return check_fail(c, at, v, "expected at most %llu characters", (unsigned long long)n->max_length);
     if (n->pattern && search(c, n->pattern, v->str, v->len) != 1)
         return fail_limit(c, at, v, "a match of ", json_get(n->source, "pattern"));
     if (n->format && search(c, n->format, v->str, v->len) != 1) return fail_limit(c, at, v, "format ", json_get(n->source, "format"));
@@ -163,7 +146,7 @@ static int check_unique(struct check *c, const struct json *v, const struct plac
         size_t k = i + 1;
         for (const struct json *y = x->next; y; y = y->next, k++) {
             if (++c->steps > MAX_STEPS) return give_up(c, "too many steps");
-            if (json_equal(x, y)) return fail(c, at, NULL, "elements %zu and %zu are equal, expected all different", i, k);
+            if (json_equal(x, y)) return check_fail(c, at, NULL, "elements %zu and %zu are equal, expected all different", i, k);
         }
     }
     return 0;
@@ -173,20 +156,20 @@ static int check_contains(struct check *c, const struct node *n, const struct js
     uint64_t hits = 0;
     struct place here = {.up = at};
     c->silent++;
-    for (const struct json *x = v->first; x; x = x->next, here.index++) hits += check(c, n->contains, x, &here) == 0;
+    for (const struct json *x = v->first; x; x = x->next, here.index++) hits += check_node(c, n->contains, x, &here) == 0;
     c->silent--;
-    if (hits < n->min_contains) return fail(c, at, NULL, "%llu elements fit contains, expected at least %llu", (unsigned long long)hits, (unsigned long long)n->min_contains);
-    if (hits > n->max_contains) return fail(c, at, NULL, "%llu elements fit contains, expected at most %llu", (unsigned long long)hits, (unsigned long long)n->max_contains);
+    if (hits < n->min_contains) return check_fail(c, at, NULL, "%llu elements fit contains, expected at least %llu", (unsigned long long)hits, (unsigned long long)n->min_contains);
+    if (hits > n->max_contains) return check_fail(c, at, NULL, "%llu elements fit contains, expected at most %llu", (unsigned long long)hits, (unsigned long long)n->max_contains);
     return 0;
 }
 
 static int check_array(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
     struct place here = {.up = at};
-    if (v->count < n->min_items) return fail(c, at, NULL, "%zu elements, expected at least %llu", v->count, (unsigned long long)n->min_items);
-    if (v->count > n->max_items) return fail(c, at, NULL, "%zu elements, expected at most %llu", v->count, (unsigned long long)n->max_items);
+    if (v->count < n->min_items) return check_fail(c, at, NULL, "%zu elements, expected at least %llu", v->count, (unsigned long long)n->min_items);
+    if (v->count > n->max_items) return check_fail(c, at, NULL, "%zu elements, expected at most %llu", v->count, (unsigned long long)n->max_items);
     for (const struct json *x = v->first; x; x = x->next, here.index++) {
         const struct node *s = here.index < n->prefix.n ? n->prefix.v[here.index] : n->items;
-        if (s && check(c, s, x, &here) < 0) return -1;
+        if (s && check_node(c, s, x, &here) < 0) return -1;
     }
     if (n->contains && check_contains(c, n, v, at) < 0) return -1;
     return n->unique ? check_unique(c, v, at) : 0;
@@ -200,36 +183,46 @@ static int check_member(struct check *c, const struct node *n, const struct json
         const struct json *name = n->members[i].name;
         if (name->key_len != m->key_len || memcmp(name->key, m->key, m->key_len)) continue;
         seen = true;
-        if (check(c, n->members[i].schema, m, &here) < 0) return -1;
+        if (check_node(c, n->members[i].schema, m, &here) < 0) return -1;
     }
     for (size_t i = 0; i < n->n_by_pattern; i++) {
         int hit = search(c, n->by_pattern[i].pattern, m->key, m->key_len);
         if (hit < 0) return -1;
         if (!hit) continue;
         seen = true;
-        if (check(c, n->by_pattern[i].schema, m, &here) < 0) return -1;
+        if (check_node(c, n->by_pattern[i].schema, m, &here) < 0) return -1;
     }
     if (seen || !n->additional) return 0;
     if (n->additional->is_bool && !n->additional->truth)
-        return fail(c, at, NULL, "unexpected member \"%.*s\"", (int)(m->key_len < 100 ? m->key_len : 100), m->key);
-    return check(c, n->additional, m, &here);
+        return check_fail(c, at, NULL, "unexpected member \"%.*s\"", (int)(m->key_len < 100 ? m->key_len : 100), m->key);
+    return check_node(c, n->additional, m, &here);
+}
+
+bool check_names(struct check *c, const struct node *n, const struct json *m) {
+    for (size_t i = 0; i < n->n_members; i++) {
+        const struct json *name = n->members[i].name;
+        if (name->key_len == m->key_len && !memcmp(name->key, m->key, m->key_len)) return true;
+    }
+    for (size_t i = 0; i < n->n_by_pattern; i++)
+        if (search(c, n->by_pattern[i].pattern, m->key, m->key_len) == 1) return true;
+    return false;
 }
 
 /* propertyNames: the key as an instance; as its source text, the key itself has to do. */
 static int check_name(struct check *c, const struct node *n, const struct json *m, const struct place *at) {
     struct json name = {.type = JSON_STRING, .str = m->key, .len = m->key_len, .raw = m->key, .raw_len = m->key_len};
     c->silent++;
-    int rc = check(c, n->names, &name, at);
+    int rc = check_node(c, n->names, &name, at);
     c->silent--;
-    return rc < 0 ? fail(c, at, NULL, "the name of member \"%.*s\" does not fit propertyNames", (int)(m->key_len < 100 ? m->key_len : 100), m->key) : 0;
+    return rc < 0 ? check_fail(c, at, NULL, "the name of member \"%.*s\" does not fit propertyNames", (int)(m->key_len < 100 ? m->key_len : 100), m->key) : 0;
 }
 
 static int check_object(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
-    if (v->count < n->min_members) return fail(c, at, NULL, "%zu members, expected at least %llu", v->count, (unsigned long long)n->min_members);
-    if (v->count > n->max_members) return fail(c, at, NULL, "%zu members, expected at most %llu", v->count, (unsigned long long)n->max_members);
+    if (v->count < n->min_members) return check_fail(c, at, NULL, "%zu members, expected at least %llu", v->count, (unsigned long long)n->min_members);
+    if (v->count > n->max_members) return check_fail(c, at, NULL, "%zu members, expected at most %llu", v->count, (unsigned long long)n->max_members);
     if (n->required)
         for (const struct json *x = n->required->first; x; x = x->next)
-            if (!json_getn(v, x->str, x->len)) return fail(c, at, NULL, "missing member \"%.*s\"", (int)(x->len < 100 ? x->len : 100), x->str);
+            if (!json_getn(v, x->str, x->len)) return check_fail(c, at, NULL, "missing member \"%.*s\"", (int)(x->len < 100 ? x->len : 100), x->str);
     for (const struct json *m = v->first; m; m = m->next)
         if ((n->names && check_name(c, n, m, at) < 0) || check_member(c, n, m, at) < 0) return -1;
     return 0;
@@ -259,7 +252,7 @@ static size_t count_branches(struct check *c, const struct nodes *list, const st
     *told = false;
     for (size_t i = 0; i < list->n && hits < enough; i++) {
         c->silent += list->v[i] != likely;
-        bool good = check(c, list->v[i], v, at) == 0;
+        bool good = check_node(c, list->v[i], v, at) == 0;
         c->silent -= list->v[i] != likely;
         hits += good;
         if (!good && list->v[i] == likely) *told = true;
@@ -271,7 +264,7 @@ static size_t count_branches(struct check *c, const struct nodes *list, const st
 static int check_any(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
     bool told;
     if (!n->any.n || count_branches(c, &n->any, v, at, 1, &told)) return 0;
-    return told ? -1 : fail(c, at, v, "fits none of the %zu schemas of anyOf", n->any.n);
+    return told ? -1 : check_fail(c, at, v, "fits none of the %zu schemas of anyOf", n->any.n);
 }
 
 static int check_one(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
@@ -279,25 +272,27 @@ static int check_one(struct check *c, const struct node *n, const struct json *v
     if (!n->one.n) return 0;
     size_t hits = count_branches(c, &n->one, v, at, 2, &told);
     if (hits == 1 || (!hits && told)) return hits == 1 ? 0 : -1;
-    return fail(c, at, v, "fits %s of the %zu schemas of oneOf", hits ? "more than one" : "none", n->one.n);
+    return check_fail(c, at, v, "fits %s of the %zu schemas of oneOf", hits ? "more than one" : "none", n->one.n);
 }
 
-static bool holds(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
+bool check_holds(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
     c->silent++;
-    bool good = check(c, n, v, at) == 0;
+    bool good = check_node(c, n, v, at) == 0;
     c->silent--;
     return good;
 }
 
 static int check_combined(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
-    if (n->ref && check(c, n->ref, v, at) < 0) return -1;
+    if (n->ref && check_node(c, n->ref, v, at) < 0) return -1;
     for (size_t i = 0; i < n->all.n; i++)
-        if (check(c, n->all.v[i], v, at) < 0) return -1;
+        if (check_node(c, n->all.v[i], v, at) < 0) return -1;
+    for (size_t i = 0; i < n->also.n; i++)
+        if (check_node(c, n->also.v[i], v, at) < 0) return -1;
     if (check_any(c, n, v, at) < 0 || check_one(c, n, v, at) < 0) return -1;
-    if (n->not && holds(c, n->not, v, at)) return fail(c, at, v, "fits the schema of not");
+    if (n->not && check_holds(c, n->not, v, at)) return check_fail(c, at, v, "fits the schema of not");
     if (!n->cond) return 0;
-    const struct node *next = holds(c, n->cond, v, at) ? n->then : n->otherwise;
-    return next ? check(c, next, v, at) : 0;
+    const struct node *next = check_holds(c, n->cond, v, at) ? n->then : n->otherwise;
+    return next ? check_node(c, next, v, at) : 0;
 }
 
 static int check_kind(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
@@ -310,27 +305,28 @@ static int check_kind(struct check *c, const struct node *n, const struct json *
     }
 }
 
-static int check(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
+int check_node(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
     if (c->given_up) return -1;
-    if (n->is_bool) return n->truth ? 0 : fail(c, at, v, "nothing is allowed here");
+    if (n->is_bool) return n->truth ? 0 : check_fail(c, at, v, "nothing is allowed here");
     if (++c->steps > MAX_STEPS) return give_up(c, "too many steps");
     if (++c->depth > MAX_DEPTH) return give_up(c, "schemas and instance are nested too deeply");
     int rc = check_type(c, n, v, at);
     if (!rc) rc = check_values(c, n, v, at);
     if (!rc) rc = check_kind(c, n, v, at);
     if (!rc) rc = check_combined(c, n, v, at);
+    if (!rc) rc = check_rest(c, n, v, at);
     c->depth--;
     return rc;
 }
 
 bool schema_node_holds(const struct node *n, const struct json *v) {
     struct check c = {.silent = 1};
-    return check(&c, n, v, NULL) == 0 && !c.given_up;
+    return check_node(&c, n, v, NULL) == 0 && !c.given_up;
 }
 
 int schema_validate(const struct schema *s, const struct json *v, struct err *e) {
     struct check c = {.e = e};
-    int rc = check(&c, s->nodes.v[0], v, NULL);
+    int rc = check_node(&c, s->nodes.v[0], v, NULL);
     if (c.given_up) return err_set(e, RC_INPUT, "validation given up: %s", c.given_up);
     return rc;
 }

@@ -46,6 +46,9 @@ struct node {
     const struct json *ref_source; /* $ref as written */
     struct node *ref;              /* where it leads */
     struct nodes all, any, one;
+    struct nodes also;                     /* as allOf: dependent… as if/then, $dynamicRef as $ref (schema_depend.c) */
+    struct node *rest_members, *rest_items; /* unevaluated… */
+    bool contains_marks;                   /* contains evaluates: not before 2020-12 */
     struct node *not, *cond, *then, *otherwise;
     size_t index; /* in the schema's nodes */
     int mark; /* cycle check: 0 new, 1 on the path, 2 done */
@@ -65,20 +68,40 @@ struct schema {
     char *name;
     struct schema_options options;
     bool old; /* draft-07 or older by its $schema */
+    bool of_2019;
     struct json_doc *doc;
     const char *text;
     size_t n;
     struct nodes nodes; /* all; the first is the root */
     size_t nodes_cap;
+    struct json_doc **made; /* of nodes that stand in no file */
+    size_t n_made, made_cap;
     struct anchor *anchors;
     size_t n_anchors, anchors_cap;
     struct schema_field *fields;
     size_t n_fields, fields_cap;
 };
 
+/* What a keyword's row does with its value v in node n; to: the field it fills. */
+struct compile {
+    struct schema *s;
+    struct node *n;
+    const struct json *v; /* key and value */
+    struct err *e;
+};
+
 /* schema.c */
+struct node *schema_add(struct schema *s, const struct json *source, const char *path);
+/* The schema v that stands under c's keyword, further below under `key` if that is not NULL. */
+struct node *schema_sub(struct compile *c, const struct json *v, const char *key, size_t n);
+char *schema_below(const char *path, const char *key, size_t n); /* "path/key", the key escaped as in a JSON pointer; give */
 struct node *schema_node(struct schema *s, const struct json *v, const char *path, struct err *e);
 int schema_bad(const struct schema *s, const char *path, struct err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* schema_depend.c: rows of the table of keywords */
+int schema_dependent_required(struct compile *c, void *to);
+int schema_dependent_schemas(struct compile *c, void *to);
+int schema_dependencies(struct compile *c, void *to);
+int schema_dynamic_ref(struct compile *c, void *to); /* $recursiveRef, too */
 /* schema_format.c: the regular expression of a format, NULL for one that is not known. */
 const char *schema_format_pattern(const char *name, size_t n);
 /* schema_ref.c: finds what every $ref means, compiling targets that are no keyword's; refuses loops without descent. */

@@ -135,7 +135,8 @@ static int visit(struct schema *s, struct node *n, int depth, struct err *e) {
     struct node *single[] = {n->ref, n->not, n->cond, n->then, n->otherwise};
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         if (visit(s, single[i], depth + 1, e) < 0) return -1;
-    if (visit_list(s, &n->all, depth + 1, e) < 0 || visit_list(s, &n->any, depth + 1, e) < 0 || visit_list(s, &n->one, depth + 1, e) < 0)
+    if (visit_list(s, &n->all, depth + 1, e) < 0 || visit_list(s, &n->any, depth + 1, e) < 0 || visit_list(s, &n->one, depth + 1, e) < 0 ||
+        visit_list(s, &n->also, depth + 1, e) < 0)
         return -1;
     n->mark = 2;
     return 0;

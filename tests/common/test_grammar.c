@@ -152,7 +152,7 @@ struct sample {
 
 static void open_sample(struct sample *c, enum grammar_space space, bool bytes) {
     struct err e = ERR_INIT;
-    struct grammar_options o = {space, "", bytes ? vocab_bytes(vocab) : NULL};
+    struct grammar_options o = {.space = space, .prefix = "", .bytes = bytes ? vocab_bytes(vocab) : NULL};
     c->s = schema_compile(c->schema.p, c->schema.n, "S.json", &e);
     if (!c->s) fail_msg("%s: %s", c->schema.p, e.msg);
     c->g = grammar_from_schema(c->s, &o, &e);
@@ -263,6 +263,20 @@ static void test_by_hand(void **unused) {
          "{\"a\":2} {\"a\":3,\"b\":[]}", "{\"a\":1} {\"a\":4} {\"b\":null}"},
         {"{\"type\":\"object\",\"patternProperties\":{\"^x\":{\"type\":\"integer\"}},\"propertyNames\":{\"maxLength\":2},\"additionalProperties\":{\"type\":\"boolean\"}}",
          "{} {\"x1\":3,\"a\":true}", "{\"xyz\":1} {\"x\":true} {\"a\":1}"},
+        {"{\"type\":\"array\",\"items\":{\"enum\":[\"a\",\"b\",1,1.0]},\"uniqueItems\":true,\"minItems\":1}", "[\"a\"] [\"b\",\"a\"] [1,\"b\",\"a\"]", "[] [\"a\",\"a\"] [1,\"a\",1] [1,1.0] [2]"},
+        {"{\"type\":\"array\",\"items\":{\"enum\":[1,2,3,4]},\"uniqueItems\":true,\"maxItems\":2}", "[] [4] [3,1]", "[1,2,3] [2,2]"},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"contains\":{\"minimum\":5},\"maxItems\":3}", "[5] [1,7] [6,1,2] [5,5,5]", "[] [1] [1,2,3,5] [5,null]"},
+        {"{\"type\":\"array\",\"contains\":{\"const\":\"a\"},\"minContains\":2,\"maxContains\":2,\"items\":{\"type\":\"string\"}}", "[\"a\",\"a\"] [\"b\",\"a\",\"ab\",\"a\"]", "[\"a\"] [\"a\",\"a\",\"a\"] []"},
+        {"{\"type\":\"array\",\"allOf\":[{\"contains\":{\"type\":\"null\"}},{\"contains\":{\"type\":\"boolean\"}}],\"prefixItems\":[{\"type\":\"integer\"}]}", "[1,null,true] [0,true,null,\"x\"]", "[1,null] [null,true] [1,2]"},
+        {"{\"contains\":{\"type\":\"null\"},\"minContains\":0,\"maxContains\":1}", "[] [null] [1,null,2] 3", "[null,null] [null,1,null]"},
+        {"{\"properties\":{\"a\":{},\"b\":{}},\"dependentRequired\":{\"a\":[\"b\"]}}", "{} {\"b\":1} {\"a\":1,\"b\":2} []", "{\"a\":1} {\"a\":1,\"c\":2}"},
+        {"{\"type\":\"object\",\"dependentSchemas\":{\"a\":{\"properties\":{\"b\":{\"type\":\"null\"}}}},\"properties\":{\"a\":{},\"b\":{}}}", "{\"b\":1} {\"a\":1,\"b\":null}", "{\"a\":1,\"b\":1}"},
+        {"{\"type\":\"object\",\"allOf\":[{\"properties\":{\"a\":{\"type\":\"integer\"}}}],\"properties\":{\"b\":{}},\"patternProperties\":{\"^x\":{}},\"unevaluatedProperties\":false}",
+         "{} {\"b\":2,\"a\":1,\"xy\":3}", "{\"c\":1} {\"a\":null} {\"a\":1,\"y\":2}"},
+        {"{\"type\":\"object\",\"oneOf\":[{\"properties\":{\"a\":{\"const\":1},\"b\":{}},\"required\":[\"a\"]},{\"properties\":{\"a\":{\"const\":2},\"c\":{}},\"required\":[\"a\"]}],\"unevaluatedProperties\":false}",
+         "{\"a\":1,\"b\":0} {\"a\":2,\"c\":0} {\"a\":1}", "{\"a\":1,\"c\":0} {\"a\":2,\"b\":0} {\"a\":2,\"d\":0}"},
+        {"{\"type\":\"array\",\"prefixItems\":[{}],\"allOf\":[{\"prefixItems\":[{},{\"type\":\"null\"}]}],\"unevaluatedItems\":{\"type\":\"boolean\"}}", "[] [1,null,true]", "[1,2] [1,null,3]"},
+        {"{\"$defs\":{\"t\":{\"$dynamicAnchor\":\"n\",\"type\":\"array\",\"items\":{\"$dynamicRef\":\"#n\"}}},\"$ref\":\"#/$defs/t\"}", "[] [[],[[]]]", "[1] [[1]] {}"},
         {"{\"type\":\"integer\",\"multipleOf\":7,\"minimum\":-7,\"maximum\":21}", "-7 0 7 14 21", "1 28 -14 8"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -286,8 +300,41 @@ static void test_by_hand(void **unused) {
     }
 }
 
+/* What cannot be kept is refused by keyword and place, or left out and told. */
+static void test_left_out(void **unused) {
+    static const char *const cases[][4] = {
+        {"{\"properties\":{\"a\":{\"type\":\"array\",\"uniqueItems\":true}}}", "at #/properties/a: uniqueItems: cannot be kept but of few listed values", "{\"a\":[1,1]}", "{\"a\":1}"},
+        {"{\"type\":\"object\",\"anyOf\":[{\"properties\":{\"a\":{}}},{\"properties\":{\"b\":{}}}],\"unevaluatedProperties\":false}",
+         "at #: unevaluatedProperties: cannot be kept beside anyOf or a bare if", "{\"c\":1}", "[]"},
+        {"{\"type\":\"array\",\"contains\":{\"multipleOf\":2},\"maxContains\":1}", "at #/contains: not: this cannot be kept", "[2,2]", "[]"},
+        {"{\"type\":\"string\",\"pattern\":\"(a)\\\\1\",\"maxLength\":2}", "at #: pattern: regular expression (a)\\1: a back reference cannot be kept", "\"b\"", "\"abc\""},
+        {"{\"oneOf\":[{\"type\":\"integer\"},{\"minimum\":3,\"type\":\"number\"}]}", "at #: oneOf: branches 0 and 1 may hold together, so it cannot be kept", "4", "null"},
+        {"{\"type\":\"number\",\"multipleOf\":0.3,\"maximum\":5}", "at #: multipleOf: multipleOf 0.3 cannot be kept, expected a whole number up to 20000 or 0.1, 0.01, …", "0.2", "6"},
+        {"{\"type\":\"integer\",\"not\":{\"minimum\":3}}", "at #/not: not: this cannot be kept", "7", "null"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct err e = ERR_INIT;
+        struct schema *s = schema_compile(cases[i][0], strlen(cases[i][0]), "S.json", &e);
+        if (!s) fail_msg("%s", e.msg);
+        assert_null(grammar_from_schema(s, &(struct grammar_options){.prefix = ""}, &e));
+        if (strncmp(e.msg, "S.json: ", 8) || strcmp(e.msg + 8, cases[i][1])) fail_msg("%s: %s", cases[i][0], e.msg);
+        struct grammar *g = grammar_from_schema(s, &(struct grammar_options){.prefix = "", .lenient = true}, &e);
+        if (!g) fail_msg("%s: %s", cases[i][0], e.msg);
+        assert_int_equal(grammar_n_left_out(g), 1);
+        assert_string_equal(grammar_left_out(g, 0), cases[i][1]);
+        for (int k = 2; k < 4; k++) { /* what the keyword alone forbids passes, the rest is kept */
+            uint32_t state = grammar_start(g);
+            for (const char *p = cases[i][k]; *p && state != GRAMMAR_DEAD; p++) state = grammar_byte(g, state, (unsigned char)*p);
+            if ((state != GRAMMAR_DEAD && grammar_done(g, state)) != (k == 2)) fail_msg("%s on %s", cases[i][0], cases[i][k]);
+        }
+        grammar_free(g);
+        schema_free(s);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_differential),
         cmocka_unit_test(test_by_hand),
     };

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct grammar_options plain = {GRAMMAR_COMPACT, "", NULL};
+static const struct grammar_options plain = {.prefix = ""};
 
 static bool accepts(struct grammar *g, const char *s) {
     uint32_t state = grammar_start(g);

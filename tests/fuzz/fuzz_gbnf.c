@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     const char *text = (const char *)data, *cut = n ? memchr(text, 0, n) : NULL;
     size_t len = cut ? (size_t)(cut - text) : n;
-    struct grammar_options o = {GRAMMAR_COMPACT, "", NULL};
+    struct grammar_options o = {.prefix = ""};
     struct err e = ERR_INIT;
     struct buf close = BUF_INIT;
     if (n > 2000) return 0;

@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (!cut) return 0;
     struct schema *s = schema_compile(text, (size_t)(cut - text), "fuzz", NULL);
     for (int space = GRAMMAR_COMPACT; s && space <= GRAMMAR_BOUNDED; space++) {
-        struct grammar_options o = {(enum grammar_space)space, "", NULL};
+        struct grammar_options o = {.space = (enum grammar_space)space, .prefix = ""};
         struct grammar *g = grammar_from_schema(s, &o, &e);
         if (!g && e.code != RC_INPUT) abort();
         if (g) walk(g, s, cut + 1, n - (size_t)(cut + 1 - text));

@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     const char *text = (const char *)data, *cut = n ? memchr(text, '\n', n) : NULL;
-    struct grammar_options o = {GRAMMAR_COMPACT, "", NULL};
+    struct grammar_options o = {.prefix = ""};
     struct buf schema = BUF_INIT, json = BUF_INIT;
     if (!cut || n > 300 || utf8_valid(text, n) != n) return 0;
     size_t len = (size_t)(cut - text);

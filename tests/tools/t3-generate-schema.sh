@@ -45,11 +45,16 @@ echo '{"type":"array","uniqueItems":true}' >unique.json
 echo '{"properties":{"a":{"oneOf":[{"type":"integer"},{"minimum":3}]}}}' >one.json
 echo '{"type":' >cut.json
 echo '{"type":"object","properties":{"a":false},"required":["a"]}' >never.json
-bad "a keyword that cannot be kept" 'unique.json: at #: uniqueItems cannot be kept' --schema unique.json
+bad "a keyword that cannot be kept" 'unique.json: at #: uniqueItems: cannot be kept' --schema unique.json
 bad "a oneOf that is not exclusive" 'one.json: at #/properties/a: oneOf: branches 0 and 1 may hold together' --schema one.json
 bad "a broken schema" 'cut.json:2: column 1: text ends' --schema cut.json
 bad "a schema that nothing fits" 'never.json: no answer fits' --schema never.json
 bad "a broken pattern" 'regular expression a\(b: a group has no end' --regex 'a(b'
+echo '{"type":"array","uniqueItems":true,"items":{"enum":[1,2]},"minItems":2,"maxItems":3,"contains":{"const":1},"minContains":2}' >twice.json
+bad "two keywords at odds" 'twice.json: at #: uniqueItems: cannot be kept' --schema twice.json
+is "left out on demand, told, and the answer checked" "$(head -40 q.jsonl | gen -n 9 --prefix '' --schema-lenient --schema twice.json | jq -c '[.not_enforced,.error!=null,.output!=null]' | sort -u | tr -d '\n')" '[["at #: uniqueItems: cannot be kept but of few listed values"],true,false]'
+echo '{"type":"array","uniqueItems":true,"items":{"enum":["a","b","c"]},"minItems":2}' >set.json
+is "a set" "$(gen -n 20 --prefix '' --schema-lenient --schema set.json q.jsonl | jq -c '[.not_enforced,.error,(.output|fromjson|length==(unique|length))]' | sort -u)" '[[],null,true]'
 echo '{"type":"object","propertyOrder":1}' >unknown.json
 printf 'root ::= "a" x\nx ::= [a\n' >bad.gbnf
 bad "a broken grammar" 'bad.gbnf:2: a class has no end' --gbnf bad.gbnf

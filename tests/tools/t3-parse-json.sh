@@ -97,4 +97,13 @@ E
 else
     skip 'valid JSON in 500 records is taken as python reads it' 'no python3'
 fi
+cat >more.json <<'E'
+{"type":"object","properties":{"d":{"format":"date"},"c":{"format":"color"}},"dependentRequired":{"d":["c"]},"propertyOrder":["d"],"unevaluatedProperties":false}
+E
+echo '{"output":"{\"d\":\"today\",\"c\":\"red\"}"}' >more.jsonl
+exits 'an unknown format' 3 'format "color" is not supported' pj --schema more.json more.jsonl
+is 'passed over: the date is checked' "$(pj --unknown-keywords annotate --schema more.json more.jsonl 2>/dev/null | jq -r .error)" 'output: at /d: expected format "date", got "today"'
+is 'formats passed over' "$(pj --unknown-keywords annotate --format annotate --schema more.json more.jsonl 2>/dev/null | jq -c .parsed)" '{"d":"today","c":"red"}'
+is 'a member that another needs' "$(echo '{"output":"{\"d\":\"2026-01-01\"}"}' | pj --unknown-keywords annotate --schema more.json 2>/dev/null | jq -r .error)" 'output: at the top level: missing member "c"'
+is 'a member that no schema evaluates' "$(echo '{"output":"{\"e\":1}"}' | pj --unknown-keywords annotate --schema more.json 2>/dev/null | jq -r .error)" 'output: at the top level: unexpected member "e"'
 done_testing
