@@ -3,8 +3,9 @@
 #include "common/io/io.h"
 #include "common/io/jsonl.h"
 #include "common/io/opt.h"
+#include "common/stats/chart.h"
 #include "common/stats/losses.h"
-#include "common/stats/report.h"
+#include "common/stats/page.h"
 #include "common/stats/svg.h"
 #include <math.h>
 #include <stdlib.h>
@@ -129,27 +130,48 @@ static void write_svg(struct job *j, const char *name, const struct buf *b) {
     free(path);
 }
 
-/* A system's and group's names as a file name: what is not a letter, digit, - or _ becomes _. */
-static void file_name(struct buf *b, const char *a, const char *c) {
-    buf_addf(b, "confusion-%s-%s", a, c);
-    for (size_t i = 0; i < b->n; i++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", b->p[i])) b->p[i] = '_';
-    buf_adds(b, ".svg");
+/* "KIND-A[-B].svg": what is not a letter, digit, - or _ in the names becomes _. */
+static void write_picture(struct job *j, const char *kind, const char *a, const char *c, const struct buf *picture) {
+    struct buf b = BUF_INIT;
+    buf_addf(&b, "%s-%s%s%s", kind, a, c ? "-" : "", c ? c : "");
+    for (size_t i = 0; i < b.n; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", b.p[i])) b.p[i] = '_';
+    buf_adds(&b, ".svg");
+    write_svg(j, b.p, picture);
+    buf_release(&b);
 }
 
-static void draw_confusions(struct job *j) {
-    for (int i = 0; i < j->systems.n; i++)
-        for (int g = 0; j->report.systems[i].classified && g < j->task.n_groups; g++) {
-            struct buf b = BUF_INIT, title = BUF_INIT, name = BUF_INIT;
-            const struct group *x = &j->task.groups[g];
-            buf_addf(&title, "%s: %s", j->systems.v[i].name, x->name);
-            svg_confusion(&b, title.p, x->labels, x->K, j->report.systems[i].g[g].counts);
-            file_name(&name, j->systems.v[i].name, x->name);
-            write_svg(j, name.p, &b);
-            buf_release(&b);
-            buf_release(&title);
-            buf_release(&name);
+static void draw_system(struct job *j, const struct system_result *s) {
+    struct buf b = BUF_INIT, title = BUF_INIT;
+    for (int g = 0; g < j->task.n_groups; g++) {
+        const struct group *x = &j->task.groups[g];
+        buf_addf(&title, "%s: %s", s->name, x->name);
+        svg_confusion(&b, title.p, x->labels, x->K, s->g[g].counts);
+        write_picture(j, "confusion", s->name, x->name, &b);
+        buf_clear(&title);
+        buf_clear(&b);
+    }
+    if (s->calibration.n) {
+        chart_reliability(&b, s->name, &s->calibration, 0);
+        chart_alone(&b);
+        write_picture(j, "reliability", s->name, NULL, &b);
+    }
+    buf_release(&b);
+    buf_release(&title);
+}
+
+static void draw_facts(struct job *j) {
+    struct view v;
+    view_init(&v, &j->report);
+    for (int f = 0; f < N_FACTS; f++) {
+        struct buf b = BUF_INIT;
+        if (page_fact_chart(&b, &v, f)) {
+            chart_alone(&b);
+            write_picture(j, "score", fact_keys[f], NULL, &b);
         }
+        buf_release(&b);
+    }
+    view_release(&v);
 }
 
 static void draw_losses(struct job *j) {
@@ -237,7 +259,9 @@ int main(int argc, char **argv) {
     int rc = check_minima(&j);
     if (j.svg) {
         check(io_mkdirs(j.svg, &e), &e);
-        draw_confusions(&j);
+        for (int i = 0; i < j.systems.n; i++)
+            if (j.report.systems[i].classified) draw_system(&j, &j.report.systems[i]);
+        draw_facts(&j);
         draw_losses(&j);
     }
     write_results(&j);
