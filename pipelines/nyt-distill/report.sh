@@ -1,9 +1,34 @@
 #!/bin/sh
-# Scores of all systems over their seeds: report.sh MODEL "TEACHER_SEED..." "SEED..."
-set -eu
+# Who beats whom over all seeds, at what cost, and does the reasoning help:
+#     report.sh MODEL "TEACHER_SEED..." "SEED..." coador eval OPTION...
+set -euf
 model=$1 teachers=$2 seeds=$3
-set -- --schema scored.json --cluster article --json scores.json -o scores.txt
-for student in reasoning labels gold; do
-    for seed in $seeds; do set -- "$@" "$student@$seed=answers/$student-$seed.jsonl"; done
-done
-coador eval "$@" teacher=answers/teacher.jsonl few-shot=answers/few.jsonl zero-shot=answers/zero.jsonl
+shift 3
+
+# What the teachers cost together.
+training=$(for t in $teachers; do cat "teachers/$t/metrics.jsonl"; done | jq -rs 'map(select(.tok_s)) | "\(map(.tokens) | add) \(map(.tokens / .tok_s) | add)"')
+bytes=$({ find -L "$model" -type f -exec cat {} +; for t in $teachers; do cat "teachers/$t/adapter_model.safetensors"; done; } | wc -c)
+
+set -- "$@" --title "Does the teacher's reasoning help its student?" \
+    --note "Teacher and students share one size here, $(basename "$model"): this is what reasoning is worth to a student, not what a larger teacher is." \
+    --note "The teacher is the vote of $(echo "$teachers" | wc -w) models tuned with gold labels on other articles than the students'. Nobody was trained on the articles scored here." \
+    --question "reasoning>labels=Does training on the teacher's reasoning and labels beat training on its labels alone?" \
+    --question "soft>reasoning=Do the teacher's soft labels add to its reasoning and labels?" \
+    --teacher teacher --student reasoning --reasoning-key reasoning \
+    --about teacher:rows=teacher-rows.jsonl --about "teacher:tokens=${training% *}" --about "teacher:seconds=${training#* }" --about "teacher:bytes=$bytes"
+student() { # NAME ROWS: what it learnt from
+    for seed in $seeds; do
+        printf '%s\n' --about "$1@$seed:training=students/$1-$seed" "$1@$seed=answers/$1-$seed.jsonl"
+    done
+    printf '%s\n' --about "$1:rows=$2" --about "$1:model=$model" --curve "$1=students/$1-${seeds%% *}/metrics.jsonl"
+    [ "$1" = gold ] || printf '%s\n' --about "$1:price=label-summary.json"
+}
+untrained() { # NAME
+    for cost in rows tokens seconds; do printf '%s\n' --about "$1:$cost=0"; done
+    printf '%s\n' --about "$1:model=$model" "$1=answers/$1.jsonl"
+}
+systems=$(student reasoning reasoned.jsonl; student labels labelled.jsonl
+    student soft reasoned.jsonl; student gold gold-rows.jsonl; untrained few-shot; untrained zero-shot)
+IFS='
+'
+exec "$@" $systems teacher=answers/teacher.jsonl

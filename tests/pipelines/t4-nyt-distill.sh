@@ -15,9 +15,9 @@ printf 'good\t1.9\nbad\t-2.5\ncrash\t-1.7\n:)\t2\n' >vader_lexicon.txt
 cat >tiny.yaml <<'E2'
 stages:
   zero-answers:
-    cmd: coador generate --model ${model} --schema ../nyt/schema.json --max-new-tokens ${label_tokens} zero-rows.jsonl | coador parse-json --schema ../nyt/schema.json -o answers/zero.jsonl
+    cmd: coador generate --model ${model} --schema ../nyt/schema.json --max-new-tokens ${label_tokens} zero-rows.jsonl | coador parse-json --schema ../nyt/schema.json -o answers/zero-shot.jsonl
     deps: ["${model}", zero-rows.jsonl, ../nyt/schema.json]
-    outs: [answers/zero.jsonl]
+    outs: [answers/zero-shot.jsonl]
 E2
 vars="model=../../model snippets=../../snippets vader=../.. rows=6 test_rows=5 seeds=[1] teachers=[11,12] shots=1 tokens=120 label_tokens=64"
 args() { for v in $vars; do printf -- '--set\n%s\n' "$v"; done; }
@@ -36,6 +36,8 @@ f1 is lifted by good, f2 is weighed down by bad and crash, f3 is coloured by not
 f1 is weighed down by bad and crash, f2 is coloured by nothing, f3 is lifted by good.'
 is 'one labelling, two forms' "$(jq -c 'select(.error | not) | .parsed' $d/reasoned.jsonl | cksum)" "$(jq -c 'select(.error | not) | .completion | fromjson' $d/labelled.jsonl | cksum)"
 is 'each teacher asked once a row' "$(jq -c .asked $d/label-summary.json) $(wc -l <$d/label-cache.jsonl)" '12 12'
+ok 'a report in both forms' test -s $d/report.html -a -s $d/report.md
+is 'which answers the question' "$(grep -A 1 '^Does training on the teacher' $d/scores.txt | grep -Eco '^(Yes|No|Not decidable)')" 1
 ok 'a second run' run
 is 'does nothing' "$(ran)" ''
 echo 'Go on.' >>$d/zero.txt
