@@ -5,6 +5,7 @@
 #include "common/io/queue.h"
 #include "common/label/question.h"
 #include "common/label/result.h"
+#include "common/label/twotask.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,8 @@ struct job {
     bool labels_only, strict, chat;
     int reasoning_at, agree, format;
     int64_t samples, max_tokens, seed, concurrency, retries, reasks, max_body, batch, max_cached, threads, max_rejects;
+    const char *task_prefix;
+    double two_tasks; /* lambda; negative: one row a record */
     double min_confidence, temperature, timeout, connect_timeout, backoff, longest_backoff, budget;
     /* what runs */
     struct teacher *teachers;
@@ -57,9 +60,12 @@ static void check_options(struct job *j) {
     if (!j->teacher_specs.n) die_usage("--teacher is missing");
     if (!j->schema) die_usage("--schema is missing");
     if (j->reasoning && !*j->reasoning) die_usage("--reasoning-key is empty");
-    static const char *const reasoned[] = {"reasoning", "labels-only", "agree"};
-    for (int i = 0; !j->reasoning && i < 3; i++)
+    static const char *const reasoned[] = {"reasoning", "labels-only", "agree", "as-two-tasks"};
+    for (int i = 0; !j->reasoning && i < 4; i++)
         if (opt_given(reasoned[i])) die_usage("--%s needs --reasoning-key", reasoned[i]);
+    if (j->two_tasks >= 0 && j->labels_only) die_usage("--labels-only and --as-two-tasks exclude each other");
+    if (j->two_tasks < 0 && opt_given("task-prefix")) die_usage("--task-prefix has no meaning without --as-two-tasks");
+    if (j->two_tasks >= 0 && !*j->task_prefix) die_usage("--task-prefix is empty: the two tasks would have one prompt");
     if (!opt_given("temperature")) j->temperature = j->samples > 1 ? 0.7 : 0;
     if (j->samples > 1 && !(j->temperature > 0)) die_usage("--samples %lld at temperature 0 are all the same", (long long)j->samples);
     if (j->budget > 0 && !j->cache) die_usage("--budget needs --cache: else what was paid for could not be gone on with");
@@ -77,6 +83,8 @@ static void parse(struct job *j, int argc, char **argv) {
         {"reasoning-key", 0, OPT_STR, &j->reasoning, "NAME", "ask for reasoning too, a string under this key", 0, 0},
         {"reasoning", 0, OPT_CHOICE, &j->reasoning_at, "first|last", "where it stands beside the labels (first)", 0, 0},
         {"labels-only", 0, OPT_FLAG, &j->labels_only, NULL, "completions without the reasoning", 0, 0},
+        {"as-two-tasks", 0, OPT_REAL, &j->two_tasks, "X", "a row of the labels and one of the reasoning, of weight X", 0, 1e6},
+        {"task-prefix", 0, OPT_STR, &j->task_prefix, "TEXT", "before the prompts of the latter ([reasoning] )", 0, 0},
         {"lead", 0, OPT_STR, &j->lead, "TEXT", "put before each completion", 0, 0},
         {"samples", 'n', OPT_INT, &j->samples, "N", "answers of each teacher to a record (1)", 1, 1000},
         {"agree", 0, OPT_CHOICE, &j->agree, "all|most", "fields in which kept reasoning agrees with the vote (all)", 0, 0},
@@ -166,7 +174,7 @@ static void open_all(struct job *j) {
     check(label_task_init(&j->task, j->schema, j->reasoning, j->reasoning_at == 1, &e), &e);
     j->question.task = &j->task;
     if (j->template && !(j->question.template = template_read(j->template, &e))) die_err(&e);
-    const struct result_rules rules = {.task = &j->task, .teachers = j->n_teachers, .samples = (int)j->samples, .labels_only = j->labels_only,
+    const struct result_rules rules = {.task = &j->task, .teachers = j->n_teachers, .samples = (int)j->samples, .labels_only = j->labels_only || j->two_tasks >= 0,
                                        .most = j->agree == 1, .strict = j->strict, .min_confidence = j->min_confidence, .lead = j->lead};
     results_init(&j->results, &rules);
     int64_t widest = j->concurrency > j->batch ? j->concurrency : j->batch;
@@ -234,7 +242,7 @@ static bool ended(const struct job *j, const struct row *w) {
 }
 
 static void write_row(struct job *j, struct row *w) {
-    if (w->asks && !j->export) results_put(&j->results, w->r, w->asks);
+    bool good = w->asks && !j->export && results_put(&j->results, w->r, w->asks);
     for (int i = 0; w->asks && i < j->n_asks; i++) ask_release(&w->asks[i]);
     free(w->asks);
     w->asks = NULL;
@@ -242,6 +250,7 @@ static void write_row(struct job *j, struct row *w) {
     record_put(w->r, &j->line);
     if (!j->export) fwrite(j->line.p, 1, j->line.n, j->out.f);
     if (j->rejects_path && has_error(w->r)) fwrite(j->line.p, 1, j->line.n, j->rejects.f);
+    if (good && j->two_tasks >= 0 && twotask_turn(w->r, j->task_prefix, j->lead, j->two_tasks)) record_write(w->r, j->out.f);
     record_free(w->r);
 }
 
@@ -370,7 +379,7 @@ static void release(struct job *j) {
 }
 
 int main(int argc, char **argv) {
-    struct job j = {.lead = "", .samples = 1, .max_tokens = 1024, .concurrency = 8, .retries = 6, .max_body = 4 << 20, .batch = 8, .max_rejects = -1,
+    struct job j = {.lead = "", .task_prefix = "[reasoning] ", .two_tasks = -1, .samples = 1, .max_tokens = 1024, .concurrency = 8, .retries = 6, .max_body = 4 << 20, .batch = 8, .max_rejects = -1,
                     .timeout = 300, .connect_timeout = 20, .backoff = 1, .longest_backoff = 60};
     struct err e = ERR_INIT;
     parse(&j, argc, argv);
