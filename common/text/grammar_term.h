@@ -103,4 +103,7 @@ uint32_t term_min(struct terms *x, term t); /* bytes of the shortest string, TER
 term term_step(struct terms *x, term t, int c);
 /* The same without the look whether the way leads to an end. */
 term term_derive(struct terms *x, term t, int c);
+void term_row(struct terms *x, term t);            /* makes room for t's transitions, so that they are kept */
+uint32_t term_search(struct terms *x, term t);     /* term_min of an AND, NOT or REM that is not nullable */
+uint32_t min_add(uint32_t a, uint32_t b);          /* of lengths: TERM_INF and too large stay so */
 #endif

@@ -3,9 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_SEARCH 200000 /* states looked at for the shortest string of an AND */
-
-static uint32_t add_sat(uint32_t a, uint32_t b) { return a == TERM_INF || b == TERM_INF ? TERM_INF : a + b < a || a + b >= MIN_UNKNOWN ? MIN_UNKNOWN - 1 : a + b; }
+uint32_t min_add(uint32_t a, uint32_t b) { return a == TERM_INF || b == TERM_INF ? TERM_INF : a + b < a || a + b >= MIN_UNKNOWN ? MIN_UNKNOWN - 1 : a + b; }
 
 static uint32_t mul_sat(uint32_t a, uint32_t b) {
     uint64_t p = (uint64_t)a * b;
@@ -112,7 +110,8 @@ term term_derive(struct terms *x, term t, int c) {
     return x->rows[at] = d;
 }
 
-static void add_row(struct terms *x, term t) {
+void term_row(struct terms *x, term t) {
+    if (x->v[t].row) return;
     size_t n = (size_t)x->classes;
     while ((x->n_rows + 1) * n > x->cap_rows) {
         x->cap_rows = x->cap_rows ? x->cap_rows * 2 : 64 * n;
@@ -123,83 +122,13 @@ static void add_row(struct terms *x, term t) {
 }
 
 term term_step(struct terms *x, term t, int c) {
-    if (!x->v[t].row) add_row(x, t);
+    term_row(x, t);
     term d = term_derive(x, t, c);
     if (d != TERM_EMPTY && term_min(x, d) == TERM_INF) {
         d = TERM_EMPTY;
         x->rows[(size_t)(x->v[t].row - 1) * (size_t)x->classes + (size_t)c] = d;
     }
     return d;
-}
-
-/* ---- shortest strings ---- */
-/* Breadth first over the states of an AND, NOT or REM. */
-struct search {
-    struct visit {
-        term t;
-        uint32_t level, from;
-    } *v;
-    size_t n, cap;
-    term *seen; /* hash set */
-    size_t n_slots;
-};
-
-static bool search_add(struct search *s, term t, uint32_t level, uint32_t from) {
-    if (s->n * 2 >= s->n_slots) {
-        s->n_slots = s->n_slots ? s->n_slots * 2 : 64;
-        s->seen = xrealloc(s->seen, s->n_slots, sizeof *s->seen);
-        memset(s->seen, 0, s->n_slots * sizeof *s->seen);
-        for (size_t i = 0; i < s->n; i++) {
-            size_t at = s->v[i].t * 0x9e3779b1u & (s->n_slots - 1);
-            while (s->seen[at]) at = (at + 1) & (s->n_slots - 1);
-            s->seen[at] = s->v[i].t;
-        }
-    }
-    size_t at = t * 0x9e3779b1u & (s->n_slots - 1);
-    for (; s->seen[at]; at = (at + 1) & (s->n_slots - 1))
-        if (s->seen[at] == t) return false;
-    s->seen[at] = t;
-    GROW(s->v, s->n, s->cap);
-    s->v[s->n++] = (struct visit){t, level, from};
-    return true;
-}
-
-static bool searched(const struct terms *x, term t) {
-    int k = x->v[t].kind;
-    return k == T_AND || k == T_NOT || k == T_REM;
-}
-
-static uint32_t search_min(struct terms *x, term t) {
-    struct search s = {0};
-    uint32_t best = TERM_INF, best_at = 0;
-    search_add(&s, t, 0, 0);
-    for (size_t i = 0; i < s.n && s.v[i].level + 1 < best; i++) {
-        if (s.n > MAX_SEARCH) {
-            x->overflow = true;
-            break;
-        }
-        if (!x->v[s.v[i].t].row) add_row(x, s.v[i].t);
-        for (int c = 0; c < x->classes; c++) {
-            term d = term_derive(x, s.v[i].t, c);
-            if (d == TERM_EMPTY) continue;
-            uint32_t level = s.v[i].level + 1, m = MIN_UNKNOWN;
-            if (term_nullable(x, d)) m = 0;
-            else if (!searched(x, d)) m = term_min(x, d);
-            else m = x->v[d].min;
-            if (m == MIN_UNKNOWN) search_add(&s, d, level, (uint32_t)i);
-            else if (add_sat(m, level) < best) best = add_sat(m, level), best_at = (uint32_t)i;
-        }
-    }
-    if (best == TERM_INF)
-        for (size_t i = 0; i < s.n; i++) x->v[s.v[i].t].min = TERM_INF;
-    else
-        for (uint32_t i = best_at;; i = s.v[i].from) { /* what lies on the shortest way */
-            x->v[s.v[i].t].min = best - s.v[i].level;
-            if (!i) break;
-        }
-    free(s.v);
-    free(s.seen);
-    return best;
 }
 
 static uint32_t min_now(struct terms *x, term t) {
@@ -214,7 +143,7 @@ static uint32_t min_now(struct terms *x, term t) {
         return m;
     case T_REP: return n.lo ? mul_sat(n.lo, term_min(x, n.a)) : 0;
     case T_CALL: return x->rules[n.a].min;
-    default: return term_nullable(x, t) ? 0 : search_min(x, t);
+    default: return term_nullable(x, t) ? 0 : term_search(x, t);
     }
 }
 
@@ -228,7 +157,7 @@ static uint32_t min_of_cat(struct terms *x, term t) {
     uint32_t m = term_min(x, t);
     while (x->n_scratch > mark) {
         t = x->scratch[--x->n_scratch];
-        m = add_sat(m, term_min(x, x->v[t].a));
+        m = min_add(m, term_min(x, x->v[t].a));
         x->v[t].min = m;
     }
     return m;
