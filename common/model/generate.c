@@ -187,7 +187,9 @@ static int accept(struct generator *g, int i, int32_t id, struct err *e) {
     return 0;
 }
 
-/* The tokens that slot s may take next, ends included; NULL for all. */
+/* The tokens that slot s may take next, ends included; NULL for all. Made between the steps of the model and not beside them:
+   of SmolLM2's answers on a CPU masks and forced text are 0.04 % of the time under the schema of pipelines/noticias, 4 % under
+   one with an email address, whose states cost most where they are met first; no more could be hidden. */
 static const uint32_t *allowed(struct generator *g, struct slot *s) {
     struct constraint *c = g->o.constraint;
     if (!c) return NULL;
