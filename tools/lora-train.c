@@ -3,9 +3,11 @@
 #include "common/io/io.h"
 #include "common/io/opt.h"
 #include "common/model/llama.h"
+#include "common/text/asked.h"
 #include "common/text/chat.h"
 #include "common/train/estimate.h"
 #include "common/train/metrics.h"
+#include "common/train/rows_fit.h"
 #include "common/train/trainer.h"
 #include <math.h>
 #include <signal.h>
@@ -21,7 +23,8 @@ struct opts {
     struct opt_list set;
     int64_t tokens_per_pass, threads, show;
     const char *limit;
-    int overlong, base, recompute;
+    int overlong, base, recompute, space;
+    struct asked ask; /* of completions: --schema */
     bool chat, skip_incomplete, resume, overwrite, estimate, quiet, no_shuffle;
 };
 static const char *const base_words[] = {"keep", "f32", "bf16"};
@@ -83,11 +86,16 @@ static void parse(struct opts *o, int argc, char **argv) {
         {"threads", 0, OPT_INT, &o->threads, "N", "threads (default: all cores)", 1, 1024},
         {"estimate", 0, OPT_FLAG, &o->estimate, NULL, "print the peak memory by part and exit", 0, 0},
         {"show-mask", 0, OPT_INT, &o->show, "N", "print the tokens of N rows, trained ones marked, and exit", 1, 1e9},
+        {"schema", 0, OPT_STR, &o->ask.schema_file, "FILE", "with --show-mask: warn where generate --schema would not write a completion", 0, 0},
+        {"whitespace", 0, OPT_CHOICE, &o->space, "compact|python|bounded", "of those completions", 0, 0},
         {"quiet", 'q', OPT_FLAG, &o->quiet, NULL, "warnings and errors only", 0, 0},
         OPT_END};
     int n = opt_parse(argc, argv, "lora-train", usage, options);
     if (n > 1) die_usage("unexpected operand %s", argv[1]);
     if (!o->model) die_usage("--model M is missing");
+    if (o->ask.schema_file && !o->show) die_usage("--schema has no meaning without --show-mask");
+    if (opt_given("whitespace") && !o->ask.schema_file) die_usage("--whitespace has no meaning without --schema");
+    o->ask.space = (enum grammar_space)o->space;
     o->file = n ? argv[0] : "-";
     check_inputs(o);
 }
@@ -164,11 +172,17 @@ static void read_rows(struct rows *r, const char *file, const struct row_rules *
 
 static void show_mask(const struct rows *r, const struct model *m, const struct opts *o) {
     struct buf b = BUF_INIT;
+    struct err e = ERR_INIT;
+    const char *name = strcmp(o->file, "-") ? o->file : "stdin";
+    struct grammar *g = o->ask.schema ? asked_grammar(&o->ask, NULL, &e) : NULL;
+    if (o->ask.schema && !g) die_err(&e);
     for (int64_t i = 0; i < r->n && i < o->show; i++) {
         buf_clear(&b);
-        rows_show(r, i, strcmp(o->file, "-") ? o->file : "stdin", m->tok, &b);
+        rows_show(r, i, name, m->tok, &b);
         fwrite(b.p, 1, b.n, stdout);
+        if (g && rows_fit(r, i, name, m->tok, g, o->ask.schema, &e) < 0) warn("%s", e.msg);
     }
+    grammar_free(g);
     buf_release(&b);
     io_close_stdout();
 }
@@ -334,6 +348,7 @@ static void release(struct dev *d, struct settings *s, struct opts *o) {
     d->close(d);
     settings_release(s);
     free(o->set.v);
+    asked_release(&o->ask);
 }
 
 int main(int argc, char **argv) {
@@ -347,6 +362,7 @@ int main(int argc, char **argv) {
     const char *dir = o.dir ? o.dir : s.output_dir;
     bool trains = !o.estimate && !o.show;
     if (trains && !dir) die_usage("-o DIR is missing");
+    if (asked_read(&o.ask, &e) < 0) die_err(&e);
     if (trains && !o.resume && !o.overwrite) refuse_earlier(dir);
     if (dev_open(&d, o.device, (int)o.threads, &why)) die(RC_DEVICE, "--device %s: %s", o.device, why);
     if (o.teacher && llama_soft_able(d, &e) < 0) die_err(&e);
