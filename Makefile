@@ -114,6 +114,7 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libcoador.a
 	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LDLIBS_ALL)
 
 bench: setup
+	-@$(MAKE) -s $(BUILD)/tests/bench/gemm # for the floor of training
 	@bash tests/bench/bench.sh "$(abspath $(BUILD))" "$(abspath $(FETCHED))"
 
 # ---- installing ----

@@ -26,7 +26,7 @@ static struct {
     int64_t seed, shots, limit;
     int style;
     bool notebook;
-} opts = {.separator = "\\n\\n", .delimiter = ","};
+} opts = {.separator = "\\n\\n", .delimiter = ",", .limit = -1};
 
 static const struct option options[] = {
     {"prompt", 0, OPT_STR, &opts.prompt, "FILE", "template of the prompt: {column}, {column|json}, {{ and }}", 0, 0},
@@ -292,7 +292,7 @@ static int emit(struct job *j, const char *id, const struct buf *prompt, const c
 
 /* A record that may be written: now, or with --shots when all rows are read. */
 static int keep(struct job *j, const char *id, struct row_key key, struct err *e) {
-    if (opt_given("limit") && j->written >= opts.limit) return 0;
+    if (opts.limit >= 0 && j->written >= opts.limit) return 0;
     j->written++;
     char last = j->text.n ? j->text.p[j->text.n - 1] : 0;
     if ((last == ' ' || last == '\t') && !j->warned) {

@@ -21,6 +21,7 @@ struct csv {
     char delimiter;
     unsigned char *piece; /* PIECE bytes of input, at..n of them still to come */
     size_t at, n;
+    bool nul;             /* there was a NUL in some piece */
     int64_t line, start; /* the line being read; the line where the record began */
     struct buf text;     /* the record's cells, each ended by a NUL */
     size_t *begins;      /* where each cell starts in text */
@@ -54,6 +55,7 @@ static int peek(struct csv *c) {
     if (c->at < c->n) return c->piece[c->at];
     c->at = 0;
     c->n = fread(c->piece, 1, PIECE, c->in.f);
+    c->nul = c->nul || memchr(c->piece, 0, c->n);
     if (c->n) return c->piece[0];
     return ferror(c->in.f) ? BROKEN : END;
 }
@@ -137,12 +139,20 @@ static int read_quoted(struct csv *c, struct err *e) {
 
 static int check_text(struct csv *c, size_t i, struct err *e) {
     const char *p = c->text.p + c->begins[i];
-    size_t n = c->text.n - c->begins[i], bad = utf8_valid(p, n);
+    size_t n = (i + 1 < c->count ? c->begins[i + 1] : c->text.n) - c->begins[i] - 1, bad = utf8_valid(p, n);
     char s[100];
     if (memchr(p, 0, n)) return fail(c, c->start, e, "NUL byte in %s, expected text", called(c, i, s));
     if (bad < n)
         return fail(c, c->start, e, "byte 0x%02x of %s is not UTF-8, expected UTF-8 text (Latin-1? iconv -f latin1 -t utf-8)",
                     (unsigned char)p[bad], called(c, i, s));
+    return 0;
+}
+
+/* The cells and the NULs between them are looked at as one text; cell by cell only where something is wrong. */
+static int check_record(struct csv *c, struct err *e) {
+    if (!c->nul && utf8_valid(c->text.p, c->text.n) == c->text.n) return 0;
+    for (size_t i = 0; i < c->count; i++)
+        if (check_text(c, i, e) < 0) return -1;
     return 0;
 }
 
@@ -152,7 +162,6 @@ static int read_cell(struct csv *c, struct err *e) {
     int b = peek(c);
     if (b == BROKEN) return broken(c, e);
     if ((b == '"' ? read_quoted(c, e) : read_plain(c, e)) < 0) return -1;
-    if (check_text(c, c->count - 1, e) < 0) return -1;
     buf_addc(&c->text, 0);
     return 0;
 }
@@ -194,7 +203,7 @@ static int read_record(struct csv *c, struct err *e) {
     do
         if (read_cell(c, e) < 0) return -1;
     while ((more = separator(c, e)) > 0);
-    if (more < 0) return -1;
+    if (more < 0 || check_record(c, e) < 0) return -1;
     place_cells(c);
     return 1;
 }

@@ -54,7 +54,9 @@ bool json_equal(const struct json *a, const struct json *b) {
 }
 
 /* ---- writing ---- */
-static const char short_escape[128] = {['"'] = '"', ['\\'] = '\\', ['\n'] = 'n', ['\t'] = 't', ['\r'] = 'r', ['\b'] = 'b', ['\f'] = 'f'};
+/* What a byte becomes in a JSON string: 0 itself, 'u' the long escape, else the letter behind the backslash. */
+#define U8_ 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u'
+static const char escapes[256] = {U8_, 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u', U8_, U8_, ['"'] = '"', ['\\'] = '\\'};
 
 /* Room for n bytes of which each may take two, and for the ends. */
 static char *string_room(struct buf *b, size_t n) {
@@ -63,23 +65,38 @@ static char *string_room(struct buf *b, size_t n) {
     return b->p + b->n;
 }
 
+/* Copies bare bytes to o, in pieces of 16 and 8 while that many are left; up to the first other byte or the last piece. */
+static inline size_t copy_pieces(char *o, const char *s, const char *end) {
+    const char *begin = s;
+#ifdef __SSE2__
+    for (; end - s >= 16; s += 16, o += 16) {
+        unsigned hit = json_special16(s);
+        _mm_storeu_si128((__m128i *)o, _mm_loadu_si128((const __m128i *)s));
+        if (hit) return (size_t)(s - begin) + (size_t)__builtin_ctz(hit);
+    }
+#endif
+    for (; end - s >= 8 && !json_special8(json_load8(s)); s += 8, o += 8) memcpy(o, s, 8);
+    return (size_t)(s - begin);
+}
+
 void json_put_string(struct buf *b, const char *s, size_t n) {
     const char *end = n ? s + n : s;
     char *o = string_room(b, n);
     *o++ = '"';
     while (s < end) {
-        size_t run = json_copy_run(o, s, end);
-        o += run, s += run;
-        if (s == end) break;
-        unsigned char c = (unsigned char)*s++;
+        size_t bare = copy_pieces(o, s, end);
+        o += bare, s += bare;
+        while (s < end && !escapes[(unsigned char)*s]) *o++ = *s++;
+        if (s == end || !escapes[(unsigned char)*s]) continue;
+        char letter = escapes[(unsigned char)*s];
         *o++ = '\\';
-        if (short_escape[c]) {
-            *o++ = short_escape[c];
-            continue;
+        *o++ = letter;
+        if (letter == 'u') {
+            b->n = (size_t)(o - b->p);
+            buf_addf(b, "%04x", (unsigned char)*s);
+            o = string_room(b, (size_t)(end - s));
         }
-        b->n = (size_t)(o - b->p);
-        buf_addf(b, "u%04x", c);
-        o = string_room(b, (size_t)(end - s));
+        s++;
     }
     *o++ = '"';
     *o = 0;
