@@ -36,6 +36,7 @@ help:
 ## make model      fetch SmolLM2-135M-Instruct (GGUF, 98 MB); make nyt-data: the rated news sentences
 ## make install    programs and pages under prefix=/usr/local (DESTDIR obeyed)
 ## make check-asan | check-ubsan | check-tsan   the tests under sanitizers; make fuzz: every fuzz target for FUZZ_SECONDS
+## make check-server    distill-label against a real server, llama-cpp-python (ROWS=500; installed outside the tree)
 ## make bench      our figures beside the peers'
 ## make CUDA=1     also libcoador-cuda.so, for NVIDIA cards from Ampere on; on such a machine: tests/bench/cuda.sh
 tests: $(TESTS)
@@ -103,6 +104,9 @@ check-ubsan: deps
 # clang with libomp: gcc's libgomp is not instrumented (Debian: clang libomp-dev libclang-rt-dev)
 check-tsan: deps
 	@$(MAKE) --no-print-directory run-fast-tests CC=clang BUILD=$(BUILD)/tsan SANITIZE="-fsanitize=thread"
+# The server goes into SERVER_ENV (~/.cache/coador/...) on first use.
+check-server: setup
+	@$(TEST_ENV) ROWS="$(ROWS)" SERVER_ENV="$(SERVER_ENV)" bash tests/servers/llama-cpp.sh
 FUZZ_SECONDS ?= 60
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz:
@@ -137,5 +141,5 @@ clean:
 
 -include common/flow/run.mk
 include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
-.PHONY: all tests help deps model nyt-data setup demo check run-tests run-fast-tests check-asan check-ubsan check-tsan fuzz run-fuzzers bench install uninstall clean
+.PHONY: all tests help deps model nyt-data setup demo check run-tests run-fast-tests check-server check-asan check-ubsan check-tsan fuzz run-fuzzers bench install uninstall clean
 .SECONDARY:
