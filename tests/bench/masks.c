@@ -55,7 +55,7 @@ static bool accepts(struct bench *b, struct grammar *g, struct masker *m, const 
 }
 
 static struct grammar *compile(struct bench *b, const struct json *schema, struct err *e) {
-    struct grammar_options o = {GRAMMAR_PYTHON, "", vocab_bytes(b->v)};
+    struct grammar_options o = {.space = GRAMMAR_PYTHON, .prefix = "", .bytes = vocab_bytes(b->v)};
     struct schema *s = schema_compile_with(schema->raw, schema->raw_len, "schema", &b->options, e);
     struct grammar *g = s ? grammar_from_schema(s, &o, e) : NULL;
     schema_free(s);

@@ -35,7 +35,7 @@ static int close_kinds(void **unused) {
 
 static struct constraint *constrain(const struct kind *k, const char *schema, const char *prefix) {
     struct err e = ERR_INIT;
-    struct grammar_options o = {GRAMMAR_COMPACT, prefix, vocab_bytes(k->v)};
+    struct grammar_options o = {.space = GRAMMAR_COMPACT, .prefix = prefix, .bytes = vocab_bytes(k->v)};
     struct schema *s = schema_compile(schema, strlen(schema), "S", &e);
     struct grammar *g = s ? grammar_from_schema(s, &o, &e) : NULL;
     if (!g) fail_msg("%s", e.msg);
