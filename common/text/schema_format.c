@@ -1,6 +1,6 @@
 /* The formats that are checked, as regular expressions (ECMA-262): the validator searches them, decoding writes what they
    match. Sources: RFC 3339 (date, time, duration), RFC 9562 (uuid), RFC 5321 (email), RFC 1123 (hostname, but for xn--), RFC 2673 (ipv4),
-   RFC 4291 (ipv6), RFC 3986 (uri). A leap second is known by 23:59:60Z only. */
+   RFC 4291 (ipv6), RFC 3986 (uri, uri-reference), RFC 6570 (uri-template), RFC 6901 (json-pointer). A leap second is known by 23:59:60Z only. */
 #include "common/text/schema_node.h"
 #include <string.h>
 
@@ -28,6 +28,13 @@
 #define PCHAR "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
 #define AUTHORITY "(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?(?:\\[" IPV6 "\\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::\\d*)?"
 #define MORE "(?:" PCHAR "|[/?])*"
+#define TAIL "(?:\\?" MORE ")?(?:#" MORE ")?"
+#define URI "[A-Za-z][A-Za-z0-9+.-]*:(?://" AUTHORITY "(?:/" PCHAR "*)*|/(?:" PCHAR "+(?:/" PCHAR "*)*)?|" PCHAR "+(?:/" PCHAR "*)*|)" TAIL
+#define NO_COLON "(?:[A-Za-z0-9._~!$&'()*+,;=@-]|%[0-9A-Fa-f]{2})" /* of a first segment, which is no scheme */
+#define RELATIVE "(?://" AUTHORITY "(?:/" PCHAR "*)*|/(?:" PCHAR "+(?:/" PCHAR "*)*)?|" NO_COLON "+(?:/" PCHAR "*)*|)" TAIL
+#define VARNAME "(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})(?:\\.?(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2}))*"
+#define VARSPEC VARNAME "(?::[1-9]\\d{0,3}|\\*)?"
+#define LITERAL "[!#$&'()*+,./0-9:;=?@A-Z\\[\\]_a-z~\\u00a0-\\ud7ff\\ue000-\\u{10ffff}-]|%[0-9A-Fa-f]{2}"
 
 static const struct {
     const char *name, *pattern;
@@ -41,7 +48,10 @@ static const struct {
     {"hostname", "^(?!.{254})" HOST "$"},
     {"ipv4", "^" IPV4 "$"},
     {"ipv6", "^" IPV6 "$"},
-    {"uri", "^[A-Za-z][A-Za-z0-9+.-]*:(?://" AUTHORITY "(?:/" PCHAR "*)*|/(?:" PCHAR "+(?:/" PCHAR "*)*)?|" PCHAR "+(?:/" PCHAR "*)*|)(?:\\?" MORE ")?(?:#" MORE ")?$"},
+    {"uri", "^" URI "$"},
+    {"uri-reference", "^(?:" URI "|" RELATIVE ")$"},
+    {"uri-template", "^(?:" LITERAL "|\\{[+#./;?&=,!@|]?" VARSPEC "(?:," VARSPEC ")*\\})*$"},
+    {"json-pointer", "^(?:/(?:[^~/]|~[01])*)*$"},
 };
 
 const char *schema_format_pattern(const char *name, size_t n) {
