@@ -5,6 +5,9 @@
    mostly the one of json_put_value: properties in the schema's order and before others, strings of enums, keys and strings
    under a pattern without needless escapes, whole numbers without point or exponent, bounded numbers without exponent.
    One thing is left to the reader of the answer: two members that no schema names may have one name, which strict JSON refuses.
+   Nothing of it is kept on disk: of MaskBench's schemas (every fifth file) half compile within 0.24 ms, 90 % within 1.3 ms, 99 %
+   within 11 ms, the notebook's in 0.1 to 0.2 ms, and the vocabulary of 49,152 tokens takes 31 ms once a run, all less than the
+   opening of a model; reading a cache back would have to fill the same tables.
    Numbers have at most 100 digits on each side of the point and, free, an exponent below 200: none leaves a double's range. */
 #ifndef COADOR_GRAMMAR_H
 #define COADOR_GRAMMAR_H
