@@ -13,6 +13,7 @@ set -- "$@" --title "Does the teacher's reasoning help its student?" \
     --note "Teacher and students share one size here, $(basename "$model"): this is what reasoning is worth to a student, not what a larger teacher is." \
     --note "The teacher is the vote of $(echo "$teachers" | wc -w) models tuned with gold labels on other articles than the students'. Nobody was trained on the articles scored here." \
     --question "reasoning>labels=Does training on the teacher's reasoning and labels beat training on its labels alone?" \
+    --question "two-tasks>labels=Does the reasoning as a second task beat the labels alone?" \
     --question "soft>reasoning=Do the teacher's soft labels add to its reasoning and labels?" \
     --teacher teacher --student reasoning --reasoning-key reasoning \
     --about teacher:rows=teacher-rows.jsonl --about "teacher:tokens=${training% *}" --about "teacher:seconds=${training#* }" --about "teacher:bytes=$bytes"
@@ -27,7 +28,7 @@ untrained() { # NAME
     for cost in rows tokens seconds; do printf '%s\n' --about "$1:$cost=0"; done
     printf '%s\n' --about "$1:model=$model" "$1=answers/$1.jsonl"
 }
-systems=$(student reasoning reasoned.jsonl; student labels labelled.jsonl
+systems=$(student reasoning reasoned.jsonl; student labels labelled.jsonl; student two-tasks labelled.jsonl
     student soft reasoned.jsonl; student gold gold-rows.jsonl; untrained few-shot; untrained zero-shot)
 IFS='
 '

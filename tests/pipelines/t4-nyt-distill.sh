@@ -35,8 +35,9 @@ is 'reasoning names the words' "$(jq -r '.completion | fromjson.reasoning' $d/te
 f1 is lifted by good, f2 is weighed down by bad and crash, f3 is coloured by nothing.
 f1 is weighed down by bad and crash, f2 is coloured by nothing, f3 is lifted by good.'
 is 'one labelling, two forms' "$(jq -c 'select(.error | not) | .parsed' $d/reasoned.jsonl | cksum)" "$(jq -c 'select(.error | not) | .completion | fromjson' $d/labelled.jsonl | cksum)"
+is 'and two tasks' "$(jq -rc 'select(.error | not) | [(.id | endswith("#reasoning")), (.completion[0:2] == " {")] | join(" ")' $d/two-tasks.jsonl | sort | uniq -c | awk '{ print $1, $2, $3 }' | tr '\n' ',')" "$(n=$(jq -c 'select(.error | not)' $d/reasoned.jsonl | wc -l); echo "$n false true,$n true false,")"
 is 'each teacher asked once a row' "$(jq -c .asked $d/label-summary.json) $(wc -l <$d/label-cache.jsonl)" '12 12'
-ok 'a report in both forms' test -s $d/report.html -a -s $d/report.md
+is 'the report says that teacher and students share one size' "$(grep -c 'share one size' $d/report.html $d/report.md | cut -d : -f 2 | tr '\n' ' ')" '1 1 '
 is 'which answers the question' "$(grep -A 1 '^Does training on the teacher' $d/scores.txt | grep -Eco '^(Yes|No|Not decidable)')" 1
 ok 'a second run' run
 is 'does nothing' "$(ran)" ''
