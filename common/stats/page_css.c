@@ -23,5 +23,6 @@ const char page_css[] =
     ".row table{width:100%}.row td.l{min-width:4rem}.ok{color:var(--yes)}.bad{color:var(--no)}.why{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,17rem),1fr));gap:.3rem 1.2rem}.why p{font-size:.9rem}.prompt{white-space:pre-wrap;font-size:.85rem}\n"
     "@media(max-width:40rem){.cards thead{display:none}.cards tr{display:grid;grid-template-columns:1fr 1fr;gap:.1rem .8rem;padding:.5rem 0;border-bottom:1px solid var(--line)}.cards td{display:flex;justify-content:space-between;gap:.5rem;border:0;padding:.05rem 0}"
     ".cards td.l{grid-column:1/-1;display:block}.cards td[data-l]::before{content:attr(data-l);color:var(--soft)}body{padding:.8rem}}\n"
+    "@media(max-width:27rem){table{font-size:.78rem}th,td{padding:.25rem .2rem}td.l{min-width:4.6rem}.row td.l{overflow-wrap:break-word;min-width:0}}\n"
     "@media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--paper:#fff;--card:#f3f3f3;--yes:#00703c;--no:#b3261e;--open:#7a5c00}body{font-size:11px;max-width:none;padding:0}h2{break-after:avoid}.c0{--c:#0b6fa4}.c1{--c:#c8500a}.c2{--c:#00805d}.c3{--c:#a8518a}.c4{--c:#946200}.c5{--c:#3a7bd5}.c6{--c:#7a5bb0}.c7{--c:#6b6b6b}"
     ".chart .no,.num{color:#fff;fill:#fff!important}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}.grid{grid-template-columns:1fr 1fr}}\n";
