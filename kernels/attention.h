@@ -15,7 +15,8 @@ typedef void attention_fn(struct kctx *, void *o, float *lse, const void *q, con
 typedef void attention_bwd_fn(struct kctx *, void *dq, void *dk, void *dv, const void *dout, const void *q, const void *k, const void *v, const void *o, const float *lse, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale);
 
 /* Paged cache of one layer: pages (n_pages, G, KV_BLOCK, D) act for keys and the same for values. Token t of sequence s
-   is row t % KV_BLOCK of page table[s·max_pages + t / KV_BLOCK]. */
+   is row t % KV_BLOCK of page table[s·max_pages + t / KV_BLOCK]. A device may order the numbers of one page's head as it
+   likes: only its own two ops below read and write them. */
 struct kv_view {
     void *k, *v;
     const int32_t *table; /* (S, max_pages) i32, device */

@@ -64,11 +64,17 @@ static void forbid(const struct sampler *s, float *logits, const uint32_t *allow
         if (!(allowed[i >> 5] >> (i & 31) & 1)) logits[i] = -INFINITY;
 }
 
+/* The lowest id of the greatest finite logit, -1 where none is finite: the value first, in many lanes, then its place. */
 static int32_t argmax(const float *logits, int V) {
-    int32_t best = -1;
-    for (int i = 0; i < V; i++)
-        if (isfinite(logits[i]) && (best < 0 || logits[i] > logits[best])) best = i;
-    return best;
+    float top = -INFINITY;
+#pragma omp simd reduction(max : top)
+    for (int i = 0; i < V; i++) {
+        float x = logits[i] < INFINITY ? logits[i] : -INFINITY; /* a NaN is not less */
+        top = x > top ? x : top;
+    }
+    for (int i = 0; i < V && top > -INFINITY; i++)
+        if (logits[i] == top) return i;
+    return -1;
 }
 
 static int by_logit(const void *a, const void *b) {

@@ -123,4 +123,3 @@ void attention_cached_ref(struct kctx *k, void *o, const void *q, const struct k
         }
 }
 
-void kv_store_cpu(struct kctx *k, const struct kv_view *c, const void *key, const void *v, const int32_t *seq, const int32_t *pos, int R, int G, int D) { kv_store_ref(k, c, key, v, seq, pos, R, G, D); }

@@ -21,9 +21,6 @@ typedef void scale_row_fn(float *x, float f, int n);
 typedef void grad_row_fn(float *p, float *ds, int n, float lse, float delta, float scale);
 typedef float dot_fn(const float *a, const float *b, int n);
 
-/* acc(D) = f·acc + p(n)·v(n,D) */
-typedef void weigh_fn(float *acc, float f, const float *p, const float *v, int n, int D);
-
 struct attention_math { /* per machine */
     gemm_pack_fn *pack;
     gemm_tile_fn *tile;
@@ -31,7 +28,6 @@ struct attention_math { /* per machine */
     scale_row_fn *scale;
     grad_row_fn *grad;
     dot_fn *dot;
-    weigh_fn *weigh;
 };
 struct attention_math attention_math(const struct kctx *k);
 /* The three products, which leave out what causality makes 0. Row i of the block sees keys 0..i+diag of its keys; b is

@@ -34,12 +34,6 @@ static float dot_plain(const float *a, const float *b, int n) {
     return sum;
 }
 
-static void weigh_plain(float *acc, float f, const float *p, const float *v, int n, int D) {
-    for (int d = 0; d < D; d++) acc[d] *= f;
-    for (int j = 0; j < n; j++)
-        for (int d = 0; d < D; d++) acc[d] += p[j] * v[j * D + d];
-}
-
 #if CPU_X86
 AVX2 static float softmax_avx2(float *s, int n, struct softmax_row *r) {
     __m256 low = _mm256_set1_ps(-INFINITY), top = _mm256_set1_ps(r->max), sum = _mm256_setzero_ps();
@@ -92,33 +86,13 @@ AVX2 static float dot_avx2(const float *a, const float *b, int n) {
     return sum8(_mm256_add_ps(s0, s1));
 }
 
-AVX2 static void weigh_avx2(float *acc, float f, const float *p, const float *v, int n, int D) {
-    int d = 0;
-    for (; d + 32 <= D; d += 32) {
-        __m256 a[4];
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) a[i] = _mm256_mul_ps(_mm256_loadu_ps(acc + d + 8 * i), _mm256_set1_ps(f));
-        for (int j = 0; j < n; j++) {
-            __m256 pj = _mm256_broadcast_ss(p + j);
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) a[i] = _mm256_fmadd_ps(pj, _mm256_loadu_ps(v + (int64_t)j * D + d + 8 * i), a[i]);
-        }
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) _mm256_storeu_ps(acc + d + 8 * i, a[i]);
-    }
-    for (; d < D; d += 8) {
-        __m256 a = _mm256_mul_ps(load_n(acc + d, D - d), _mm256_set1_ps(f));
-        for (int j = 0; j < n; j++) a = _mm256_fmadd_ps(_mm256_broadcast_ss(p + j), load_n(v + (int64_t)j * D + d, D - d), a);
-        store_n(acc + d, a, D - d);
-    }
-}
 #endif
 
 struct attention_math attention_math(const struct kctx *k) {
 #if CPU_X86
-    if (k->avx2) return (struct attention_math){gemm_pack_avx2, gemm_tile_avx2, softmax_avx2, scale_avx2, grad_avx2, dot_avx2, weigh_avx2};
+    if (k->avx2) return (struct attention_math){gemm_pack_avx2, gemm_tile_avx2, softmax_avx2, scale_avx2, grad_avx2, dot_avx2};
 #endif
-    return (struct attention_math){gemm_pack_plain, gemm_tile_plain, softmax_plain, scale_plain, grad_plain, dot_plain, weigh_plain};
+    return (struct attention_math){gemm_pack_plain, gemm_tile_plain, softmax_plain, scale_plain, grad_plain, dot_plain};
 }
 
 static int tile_rows(int left) { return left < GEMM_MR ? left : GEMM_MR; }
