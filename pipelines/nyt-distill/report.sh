@@ -5,8 +5,10 @@ set -euf
 model=$1 teachers=$2 seeds=$3
 shift 3
 
-# What the teachers cost together.
-training=$(for t in $teachers; do cat "teachers/$t/metrics.jsonl"; done | jq -rs 'map(select(.tok_s)) | "\(map(.tokens) | add) \(map(.tokens / .tok_s) | add)"')
+# What the teachers cost together: the tokens of a training run up from step to step, each at its step's tokens a second.
+training=$(for t in $teachers; do
+    jq -s 'map(select(.tok_s)) | [last.tokens, ([., [{tokens: 0}] + .[:-1]] | transpose | map((.[0].tokens - .[1].tokens) / .[0].tok_s) | add)]' "teachers/$t/metrics.jsonl"
+done | jq -rs 'transpose | "\(.[0] | add) \(.[1] | add)"')
 bytes=$({ find -L "$model" -type f -exec cat {} +; for t in $teachers; do cat "teachers/$t/adapter_model.safetensors"; done; } | wc -c)
 
 set -- "$@" --title "Does the teacher's reasoning help its student?" \
