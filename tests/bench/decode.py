@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Decoding, reading of prompts, answers and start-up beside llama.cpp and transformers: each pair in turn, in one run.
 One CSV line a row on stdout, in the format of tests/bench/results:
-date,machine,threads,load,work,unit,ours_median,ours_best,peer,peer_median,peer_best,ratio_of_medians
+date,machine,threads,load,work,unit,ours_median,ours_best,peer,peer_median,peer_best,ratio_of_medians,floor,share_of_floor
 usage: decode.py BUILD MODEL.gguf [ROW ...]   rows: decode types prefill first answers (default: all)
-RUNS (5) measurements a side; THREADS (2); BENCH_CLOCK=cpu: processor time of one thread, for machines that have other work
-(decode, types, prefill); ROWS: a file of prompts (JSONL) for `answers`, of which the first 200 count.
+RUNS (5) measurements a side; BATCHES (1 8 32); THREADS (2); BENCH_CLOCK=cpu: processor time of one thread, for machines that have other work
+(decode, types, prefill); GB_S (31): for the floor; ROWS: a file of prompts (JSONL) for `answers`, of which the first 200 count.
 Peers: llama-cpp-python, torch, transformers, gguf, numpy."""
 import ctypes, datetime, json, os, statistics, subprocess, sys, tempfile, time
 
@@ -19,11 +19,12 @@ LOAD = open("/proc/loadavg").read().split()[0]
 MACHINE = next(l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name"))
 
 
-def row(work, unit, ours, peer, theirs, higher=True):
+def row(work, unit, ours, peer, theirs, higher=True, floor=None):
     """ours, theirs: figures of each run"""
     a, b = statistics.median(ours), statistics.median(theirs)
     best = max if higher else min
-    print(f'{datetime.date.today()},"{MACHINE}",{THREADS},{LOAD},"{work}",{unit},{a:.4g},{best(ours):.4g},"{peer}",{b:.4g},{best(theirs):.4g},{(a / b if higher else b / a):.3f}', flush=True)
+    print(f'{datetime.date.today()},"{MACHINE}",{THREADS},{LOAD},"{work}",{unit},{a:.4g},{best(ours):.4g},"{peer}",{b:.4g},{best(theirs):.4g},{(a / b if higher else b / a):.3f},'
+          + (f"{floor:.0f},{a / floor:.2f}" if floor else "-,-"), flush=True)
 
 
 class Ours:
@@ -103,8 +104,9 @@ def decode(model, name, batches):
     sides = [Ours(model, "int8"), Ours(model, "f32"), Llama(model, max(batches), 128 * max(batches))]
     for b in batches:
         int8, f32, peer = in_turn(sides, f"decode {b} {TOKENS}", b * TOKENS)
-        row(f"decode {name}, batch {b}, int8", "tokens/s", int8, "llama.cpp, flash attention", peer)
-        row(f"decode {name}, batch {b}, f32", "tokens/s", f32, "llama.cpp, flash attention", peer)
+        floor = b * float(os.environ.get("GB_S", 31)) * 1e9 / os.path.getsize(model)
+        row(f"decode {name}, batch {b}, int8", "tokens/s", int8, "llama.cpp, flash attention", peer, floor=floor)
+        row(f"decode {name}, batch {b}, f32", "tokens/s", f32, "llama.cpp, flash attention", peer, floor=floor)
     for s in sides:
         s.close()
 
@@ -210,7 +212,7 @@ def answers(work):
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as work:
         if "decode" in WANTED:
-            decode(MODEL, "Q4_1", [1, 8, 32])
+            decode(MODEL, "Q4_1", [int(b) for b in os.environ.get("BATCHES", "1 8 32").split()])
         if "types" in WANTED:
             types(work)
         if "prefill" in WANTED:
