@@ -117,6 +117,7 @@ int string_term(struct merged *m, term *out) {
             if (regex_string_term(g, p->format_text, strlen(p->format_text), &all[n], &why) == 0) n++;
             else if (left_out(m, p, "format", "%s", why.msg) < 0) return -1;
         }
+        if (p->is_regex && left_out(m, p, "format", "regular expressions nest, so they are no regular language") < 0) return -1;
     }
     if (lo > hi) return *out = TERM_EMPTY, 0;
     if (lo >= MIN_UNKNOWN) {

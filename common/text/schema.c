@@ -167,6 +167,8 @@ static int regex(struct compile *c, void *to) {
 static int format(struct compile *c, void *to) {
     if (c->v->type != JSON_STRING) return expected(c, "a string");
     if (c->s->options.annotate_format) return 0;
+    c->n->is_regex = !strcmp(c->v->str, "regex");
+    if (c->n->is_regex) return 0;
     const char *p = c->n->format_text = schema_format_pattern(c->v->str, c->v->len);
     if (p) return (c->n->format = pattern_new(p, strlen(p), c->e)) ? 0 : -1;
     if (c->s->options.annotate_unknown) return 0;

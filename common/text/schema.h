@@ -3,9 +3,9 @@
    uniqueItems, contains, min/maxContains, minLength, maxLength (code points), pattern (ECMA-262), minimum, maximum,
    exclusive…, multipleOf (exact), dependentRequired, dependentSchemas, unevaluatedProperties, unevaluatedItems, $ref and
    $dynamicRef within the file, $defs (or definitions), $anchor, $dynamicAnchor, $id at the root, allOf, anyOf, oneOf, not,
-   if/then/else, format (date, time, date-time, duration, uuid, email, hostname, ipv4, ipv6, uri,
-   uri-reference, uri-template, json-pointer); annotations (title, description, default, examples, $comment, deprecated, readOnly, writeOnly, content…, x-…). Any other keyword and any other
-   format is an error naming it and its path (RC_INPUT); schema_options can make annotations of those that no standard knows.
+   if/then/else, format (date, time, date-time, duration, uuid, email, hostname, ipv4, ipv6, uri, uri-reference, iri,
+   iri-reference, uri-template, json-pointer, regex); annotations (title, description, default, examples, $comment, deprecated,
+   readOnly, writeOnly, content…, x-…). Any other keyword and any other format is an error naming it and its path (RC_INPUT); schema_options can make annotations of those that no standard knows.
    Draft-07's spellings, and draft-04's and draft-06's as far as they are the same: items and additionalItems for prefixItems
    and items, dependencies, $id inside, and where $schema says draft-07 or older, $ref hides what stands beside it.
    https://json-schema.org/draft/2020-12 */

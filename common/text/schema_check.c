@@ -129,6 +129,13 @@ static int search(struct check *c, const struct pattern *p, const char *s, size_
     return rc < 0 ? give_up(c, "a regular expression backtracks too much") : rc;
 }
 
+static bool is_regex(const struct json *v) {
+    struct err e = ERR_INIT;
+    struct pattern *p = pattern_new(v->str, v->len, &e);
+    pattern_free(p);
+    return p;
+}
+
 static int check_string(struct check *c, const struct node *n, const struct json *v, const struct place *at) {
     uint64_t len = n->min_length || n->max_length != SCHEMA_NO_LIMIT ? code_points(v->str, v->len) : 0;
     if (len < n->min_length) return check_fail(c, at, v, "expected at least %llu characters", (unsigned long long)n->min_length);
@@ -136,6 +143,7 @@ static int check_string(struct check *c, const struct node *n, const struct json
     if (n->pattern && search(c, n->pattern, v->str, v->len) != 1)
         return fail_limit(c, at, v, "a match of ", json_get(n->source, "pattern"));
     if (n->format && search(c, n->format, v->str, v->len) != 1) return fail_limit(c, at, v, "format ", json_get(n->source, "format"));
+    if (n->is_regex && !is_regex(v)) return fail_limit(c, at, v, "format ", json_get(n->source, "format"));
     return 0;
 }
 

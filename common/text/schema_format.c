@@ -1,6 +1,6 @@
 /* The formats that are checked, as regular expressions (ECMA-262): the validator searches them, decoding writes what they
    match. Sources: RFC 3339 (date, time, duration), RFC 9562 (uuid), RFC 5321 (email), RFC 1123 (hostname, but for xn--), RFC 2673 (ipv4),
-   RFC 4291 (ipv6), RFC 3986 (uri, uri-reference), RFC 6570 (uri-template), RFC 6901 (json-pointer). A leap second is known by 23:59:60Z only. */
+   RFC 4291 (ipv6), RFC 3986 (uri, uri-reference), RFC 3987 (iri, iri-reference), RFC 6570 (uri-template), RFC 6901 (json-pointer). A leap second is known by 23:59:60Z only. */
 #include "common/text/schema_node.h"
 #include <string.h>
 
@@ -25,13 +25,19 @@
 #define HOST LABEL "(?:\\." LABEL ")*"
 #define ATEXT "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 #define QUOTED "\"(?:[\\u0020-\\u0021\\u0023-\\u005b\\u005d-\\u007e]|\\\\[\\u0020-\\u007e])*\""
-#define PCHAR "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
-#define AUTHORITY "(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?(?:\\[" IPV6 "\\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::\\d*)?"
-#define MORE "(?:" PCHAR "|[/?])*"
-#define TAIL "(?:\\?" MORE ")?(?:#" MORE ")?"
-#define URI "[A-Za-z][A-Za-z0-9+.-]*:(?://" AUTHORITY "(?:/" PCHAR "*)*|/(?:" PCHAR "+(?:/" PCHAR "*)*)?|" PCHAR "+(?:/" PCHAR "*)*|)" TAIL
-#define NO_COLON "(?:[A-Za-z0-9._~!$&'()*+,;=@-]|%[0-9A-Fa-f]{2})" /* of a first segment, which is no scheme */
-#define RELATIVE "(?://" AUTHORITY "(?:/" PCHAR "*)*|/(?:" PCHAR "+(?:/" PCHAR "*)*)?|" NO_COLON "+(?:/" PCHAR "*)*|)" TAIL
+/* u: further characters inside a class, "" for a URI; p: such of the query alone. A first segment that is no scheme has no colon. */
+#define CHARS(set) "(?:[A-Za-z0-9._~!$&'()*+,;=" set "-]|%[0-9A-Fa-f]{2})"
+#define PCHAR(u) CHARS(":@" u)
+#define AUTHORITY(u) "(?:" CHARS(":" u) "*@)?(?:\\[(?:" IPV6 "|[vV][0-9A-Fa-f]+\\." CHARS(":") "+)\\]|" CHARS(u) "*)(?::\\d*)?"
+#define PATHS(u, first) "(?://" AUTHORITY(u) "(?:/" PCHAR(u) "*)*|/(?:" PCHAR(u) "+(?:/" PCHAR(u) "*)*)?|" first "+(?:/" PCHAR(u) "*)*|)"
+#define TAIL(u, p) "(?:\\?" CHARS(":@/?" u p) "*)?(?:#" CHARS(":@/?" u) "*)?"
+#define URI(u, p) "[A-Za-z][A-Za-z0-9+.-]*:" PATHS(u, PCHAR(u)) TAIL(u, p)
+#define RELATIVE(u, p) PATHS(u, CHARS("@" u)) TAIL(u, p)
+#define PLANE(n) "\\u{" n "0000}-\\u{" n "fffd}"
+#define UCS \
+    "\\u00a0-\\ud7ff\\uf900-\\ufdcf\\ufdf0-\\uffef" PLANE("1") PLANE("2") PLANE("3") PLANE("4") PLANE("5") PLANE("6") PLANE("7") PLANE("8") PLANE("9") \
+        PLANE("a") PLANE("b") PLANE("c") PLANE("d") "\\u{e1000}-\\u{efffd}"
+#define PRIVATE "\\ue000-\\uf8ff" PLANE("f") PLANE("10")
 #define VARNAME "(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})(?:\\.?(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2}))*"
 #define VARSPEC VARNAME "(?::[1-9]\\d{0,3}|\\*)?"
 #define LITERAL "[!#$&'()*+,./0-9:;=?@A-Z\\[\\]_a-z~\\u00a0-\\ud7ff\\ue000-\\u{10ffff}-]|%[0-9A-Fa-f]{2}"
@@ -48,8 +54,10 @@ static const struct {
     {"hostname", "^(?!.{254})" HOST "$"},
     {"ipv4", "^" IPV4 "$"},
     {"ipv6", "^" IPV6 "$"},
-    {"uri", "^" URI "$"},
-    {"uri-reference", "^(?:" URI "|" RELATIVE ")$"},
+    {"uri", "^" URI("", "") "$"},
+    {"uri-reference", "^(?:" URI("", "") "|" RELATIVE("", "") ")$"},
+    {"iri", "^" URI(UCS, PRIVATE) "$"},
+    {"iri-reference", "^(?:" URI(UCS, PRIVATE) "|" RELATIVE(UCS, PRIVATE) ")$"},
     {"uri-template", "^(?:" LITERAL "|\\{[+#./;?&=,!@|]?" VARSPEC "(?:," VARSPEC ")*\\})*$"},
     {"json-pointer", "^(?:/(?:[^~/]|~[01])*)*$"},
 };

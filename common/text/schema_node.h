@@ -39,6 +39,7 @@ struct node {
     bool unique;
     struct pattern *pattern, *format;
     const char *format_text; /* its regular expression */
+    bool is_regex;           /* format regex: itself no regular language, so the pattern's own reader checks it */
     struct member_schema *members, *by_pattern;
     size_t n_members, n_by_pattern;
     struct node *additional, *names, *items, *contains;

@@ -97,7 +97,7 @@ static void suite_dir(const char *dir, const char *const *only, struct counts *n
 }
 
 static void run(struct counts *n, bool formats) {
-    static const char *const kept[] = {"date.json", "time.json", "date-time.json", "duration.json", "uuid.json", "email.json", "hostname.json", "ipv4.json", "ipv6.json", "uri.json", "uri-reference.json", "uri-template.json", "json-pointer.json", NULL};
+    static const char *const kept[] = {"date.json", "time.json", "date-time.json", "duration.json", "uuid.json", "email.json", "hostname.json", "ipv4.json", "ipv6.json", "uri.json", "uri-reference.json", "iri.json", "iri-reference.json", "uri-template.json", "json-pointer.json", "regex.json", NULL};
     const char *suites = getenv("SUITES");
     if (!suites || !*suites) {
         print_message("SUITES is not set: no JSON-Schema-Test-Suite\n");
