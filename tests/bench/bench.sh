@@ -6,7 +6,7 @@
 #   ROUNDS   how often ours and the peer take turns (2 for training, 5 for what is short)
 #   PEERS    the peers' virtual environment, made here when it is missing; PEERS_PYTHON: the python of one that is there
 # floor: what the machine allows if nothing but the named limit cost time; share: ours of it. Ratios above 1 are ours ahead.
-# On a machine with other work read the ratios of the runs taken in turn, and filters' and quantize's by processor seconds.
+# On a machine with other work read only ratios, and of them the filters' and quantize's by processor seconds first.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1 fetched=$2
@@ -47,7 +47,9 @@ best() { sort -g | tail -1; }
 quietly() { "$@" 2>"$work/said" || { cat "$work/said" >&2; exit 1; }; } # what it says is kept in $work/said
 
 echo "$machine, $OMP_NUM_THREADS threads, load $(cut -d' ' -f1 /proc/loadavg) at the start"
-for part in ${BENCH:-train bases quantize filters decode}; do
+every="train bases quantize filters"
+[ ! -f "$here/decode.sh" ] || every="$every decode"
+for part in ${BENCH:-$every}; do
     [ -f "$here/$part.sh" ] || { echo "bench.sh: no part $part" >&2; exit 2; }
     # shellcheck source=/dev/null
     . "$here/$part.sh"
