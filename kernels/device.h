@@ -21,8 +21,10 @@ struct kevent; /* a point in the stream */
 struct kgraph; /* captured work */
 
 #include "kernels/adamw.h"
+#include "kernels/adapted.h"
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/decode.h"
 #include "kernels/distill.h"
 #include "kernels/dropout.h"
 #include "kernels/elementwise.h"
@@ -91,6 +93,14 @@ struct dev {
     distill_fn *distill;
     sumsq_fn *sumsq;
     adamw_fn *adamw;
+
+    /* ---- of cards only: NULL elsewhere ---- */
+    adapted_fn *adapted;
+    adapted_bwd_fn *adapted_bwd;
+    swiglu_bwd_again_fn *swiglu_bwd_again;
+    decode_layer_fn *decode_layer;
+    decode_head_fn *decode_head;
+    choose_fn *choose;
 };
 
 /* Opens a device by name: "cpu" (CPUID picks AVX2/FMA or plain C), "cuda" or "cuda:N" (libcoador-cuda.so, opened here: the

@@ -1,30 +1,10 @@
-/* Decoding: rows of several sequences through the layers, their keys and values in a paged cache. */
-#include "common/model/decode.h"
-#include "common/model/kvcache.h"
-#include "common/model/llama_pass.h"
-#include <math.h>
+/* Decoding: the memory of it, the rows of a call and their places in the cache. What runs is decode_pass.c's. */
+#include "common/model/decode_pass.h"
 #include <stdlib.h>
+#include <string.h>
 
 /* Rows of logits at a time. */
 #define LOGITS_CHUNK 32
-
-struct decoder {
-    const struct model *m;
-    const struct lora **a; /* n_a, the array owned */
-    int n_a, max_r;        /* largest rank */
-    int max_rows, chunk;
-    enum compute compute;
-    struct kvcache kv;
-    int32_t *pos;          /* (max_rows) host */
-    int *added;            /* (slots) host: rows of each in this call */
-    /* device, one piece of memory */
-    void *arena;
-    struct acts t;         /* one layer's, used by all */
-    void *xn, *xg, *logits;
-    int32_t *ids_dev, *seq_dev, *pos_dev, *sel_dev, *table_dev;
-    char *pages;           /* L × {keys, values} (n_pages, G, KV_BLOCK, D) */
-    size_t page_bytes;     /* of one layer's keys */
-};
 
 static void take_acts(struct layout *l, struct decoder *d, const struct model_config *c, enum dtype act) {
     int64_t R = d->max_rows;
@@ -35,6 +15,7 @@ static void take_acts(struct layout *l, struct decoder *d, const struct model_co
     d->t.gate = layout_take(l, dtype_bytes(act, R * c->F));
     d->t.up = layout_take(l, dtype_bytes(act, R * c->F));
     d->t.x = d->t.x_mid = layout_take(l, dtype_bytes(act, R * c->C));
+    d->t.lse = d->packs ? layout_take(l, (size_t)R * (size_t)c->H * sizeof(float)) : NULL;
     void *h = layout_take(l, dtype_bytes(act, R * d->max_r));
     for (int s = 0; s < N_SITES; s++) d->t.h[s] = h;
 }
@@ -46,10 +27,8 @@ static size_t lay_out(struct decoder *d, const struct model_config *c, enum dtyp
     d->xn = layout_take(&l, dtype_bytes(act, R * widest_input(c)));
     d->xg = layout_take(&l, dtype_bytes(act, R * c->C));
     d->logits = layout_take(&l, dtype_bytes(act, (int64_t)d->chunk * c->V));
-    d->ids_dev = layout_take(&l, (size_t)R * sizeof(int32_t));
-    d->seq_dev = layout_take(&l, (size_t)R * sizeof(int32_t));
-    d->pos_dev = layout_take(&l, (size_t)R * sizeof(int32_t));
-    d->sel_dev = layout_take(&l, (size_t)R * sizeof(int32_t));
+    d->rows_dev = layout_take(&l, decode_rows_bytes(d->max_rows));
+    d->chosen_dev = layout_take(&l, (size_t)R * sizeof(int32_t));
     d->table_dev = layout_take(&l, (size_t)d->kv.slots * (size_t)d->kv.max_pages * sizeof(int32_t));
     d->page_bytes = dtype_bytes(act, (int64_t)d->kv.n_pages * c->G * KV_BLOCK * c->D);
     d->pages = layout_take(&l, (size_t)c->L * 2 * d->page_bytes);
@@ -65,6 +44,7 @@ struct decoder *decoder_new(const struct model *m, const struct lora *const *a, 
         return NULL;
     }
     d->m = m;
+    d->packs = dev->act != DT_F32;
     d->a = xcalloc((size_t)n_adapters + 1, sizeof *d->a);
     d->n_a = n_adapters;
     for (int i = 0; i < n_adapters; i++) {
@@ -73,7 +53,8 @@ struct decoder *decoder_new(const struct model *m, const struct lora *const *a, 
     }
     d->max_rows = max_rows;
     d->chunk = max_rows < LOGITS_CHUNK ? max_rows : LOGITS_CHUNK;
-    d->pos = xcalloc((size_t)max_rows, sizeof *d->pos);
+    d->host = xmalloc(decode_rows_bytes(max_rows));
+    d->stretch = xcalloc((size_t)max_rows, sizeof *d->stretch);
     d->added = xcalloc((size_t)slots, sizeof *d->added);
     size_t bytes = lay_out(d, &m->cfg, dev->act, NULL);
     if (dev_err(dev, dev->alloc(dev->ctx, &d->arena, bytes), e, "the cache", bytes) < 0) {
@@ -86,10 +67,12 @@ struct decoder *decoder_new(const struct model *m, const struct lora *const *a, 
 
 void decoder_free(struct decoder *d) {
     if (!d) return;
+    decode_forget_graphs(d);
     if (d->arena) d->m->d->free(d->m->d->ctx, d->arena);
     kvcache_release(&d->kv);
     free(d->a);
-    free(d->pos);
+    free(d->host);
+    free(d->stretch);
     free(d->added);
     free(d);
 }
@@ -120,60 +103,55 @@ static int check_rows(const struct decoder *d, const int32_t *ids, const int32_t
 }
 
 /* Positions of the rows, and pages for them. */
-static void place_rows(struct decoder *d, const int32_t *slot, int R) {
+static void place_rows(struct decoder *d, int32_t *pos, const int32_t *slot, int R) {
     for (int s = 0; s < d->kv.slots; s++) d->added[s] = 0;
-    for (int i = 0; i < R; i++) d->pos[i] = d->kv.length[slot[i]] + d->added[slot[i]]++;
+    for (int i = 0; i < R; i++) pos[i] = d->kv.length[slot[i]] + d->added[slot[i]]++;
     for (int s = 0; s < d->kv.slots; s++)
         if (d->added[s]) kvcache_extend(&d->kv, s, d->added[s]);
 }
 
-static int upload(struct decoder *d, void *to, const void *from, size_t n, struct err *e) {
+static int upload(struct decoder *d, void *to, const void *from, size_t bytes, struct err *e) {
     struct dev *dev = d->m->d;
-    return n ? dev_err(dev, dev->upload(dev->ctx, to, from, n * sizeof(int32_t)), e, "rows to decode", n * sizeof(int32_t)) : 0;
+    return bytes ? dev_err(dev, dev->upload(dev->ctx, to, from, bytes), e, "rows to decode", bytes) : 0;
 }
 
-static int upload_rows(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, struct err *e) {
-    size_t table = (size_t)d->kv.slots * (size_t)d->kv.max_pages;
+/* All of a call in one copy: u(M) f64, then ids, slots, positions (R), wanted rows (M), starts of fresh sequences. */
+static int upload_rows(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, const double *u, struct err *e) {
+    size_t table = (size_t)d->kv.slots * (size_t)d->kv.max_pages * sizeof(int32_t), rows = (size_t)R;
+    int32_t *h = (int32_t *)((double *)d->host + M), *dev = (int32_t *)((double *)d->rows_dev + M);
+    for (int i = 0; i < M; i++) ((double *)d->host)[i] = u ? u[i] : 0;
+    memcpy(h, ids, rows * sizeof *h);
+    memcpy(h + R, slot, rows * sizeof *h);
+    place_rows(d, h + 2 * R, slot, R);
     if (d->kv.changed && upload(d, d->table_dev, d->kv.table, table, e) < 0) return -1;
     d->kv.changed = false;
-    if (upload(d, d->ids_dev, ids, (size_t)R, e) < 0 || upload(d, d->seq_dev, slot, (size_t)R, e) < 0) return -1;
-    if (upload(d, d->pos_dev, d->pos, (size_t)R, e) < 0 || upload(d, d->sel_dev, at, (size_t)M, e) < 0) return -1;
-    return 0;
-}
-
-static void layers(struct decoder *d, int R) {
-    const struct model_config *c = &d->m->cfg;
-    struct dev *dev = d->m->d;
-    struct run r = {.m = d->m, .a = d->a, .n_a = d->n_a, .R = R, .seq = d->seq_dev, .pos = d->pos_dev, .xn = d->xn, .int8 = d->compute == COMPUTE_INT8};
-    dev->embed(dev->ctx, d->t.x, &d->m->embed, d->ids_dev, R);
-    for (int l = 0; l < c->L; l++) {
-        char *pages = d->pages + (size_t)l * 2 * d->page_bytes;
-        struct kv_view kv = {pages, pages + d->page_bytes, d->table_dev, d->kv.max_pages};
-        layer_qkv(&r, l, &d->t);
-        dev->kv_store(dev->ctx, &kv, d->t.k, d->t.v, d->seq_dev, d->pos_dev, R, c->G, c->D);
-        dev->attention_cached(dev->ctx, d->t.o, d->t.q, &kv, d->seq_dev, d->pos_dev, R, c->H, c->G, c->D, 1 / sqrtf((float)c->D));
-        layer_rest(&r, l, &d->t, d->t.x);
-    }
-}
-
-static int head(struct decoder *d, int M, float *logits, struct err *e) {
-    const struct model_config *c = &d->m->cfg;
-    struct dev *dev = d->m->d;
-    dev->gather_rows(dev->ctx, d->xg, d->t.x, d->sel_dev, M, c->C);
-    dev->rmsnorm(dev->ctx, d->xn, NULL, d->xg, d->m->norm, c->norm_eps, M, c->C);
-    for (int at = 0; at < M; at += d->chunk) {
-        int n = M - at < d->chunk ? M - at : d->chunk;
-        linears(d->m->d, d->compute == COMPUTE_INT8, 0, &d->logits, (char *)d->xn + dtype_bytes(dev->act, (int64_t)at * c->C), &d->m->head, 1, n);
-        if (download_acts(dev, logits + (size_t)at * (size_t)c->V, d->logits, (int64_t)n * c->V, e) < 0) return -1;
-    }
-    return 0;
+    if (M) memcpy(h + 3 * R, at, (size_t)M * sizeof *h);
+    int32_t *cu = h + 3 * R + M;
+    int n_cu = decode_find_stretches(d, slot, h + 2 * R, R, cu);
+    d->u_dev = d->rows_dev;
+    d->ids_dev = dev;
+    d->seq_dev = dev + R;
+    d->pos_dev = dev + 2 * R;
+    d->sel_dev = dev + 3 * R;
+    d->cu_dev = d->sel_dev + M;
+    d->cu = cu;
+    return upload(d, d->rows_dev, d->host, (size_t)M * sizeof(double) + (size_t)(3 * R + M + n_cu) * sizeof *h, e);
 }
 
 int decoder_feed(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *logits_at, int M, float *logits, struct err *e) {
-    if (check_rows(d, ids, slot, R, logits_at, M, e) < 0) return -1;
-    place_rows(d, slot, R);
-    if (upload_rows(d, ids, slot, R, logits_at, M, e) < 0) return -1;
-    layers(d, R);
-    if (M > 0 && head(d, M, logits, e) < 0) return -1;
+    if (check_rows(d, ids, slot, R, logits_at, M, e) < 0 || upload_rows(d, ids, slot, R, logits_at, M, NULL, e) < 0) return -1;
+    if (decode_run(d, R, M, logits, e) < 0) return -1;
     return dev_err(d->m->d, d->m->d->sync(d->m->d->ctx), e, "decoding", 0);
+}
+
+bool decoder_chooses(const struct decoder *d) { return d->m->d->choose != NULL; }
+
+int decoder_feed_choose(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, double temperature, const double *u, int32_t *chosen, struct err *e) {
+    struct dev *dev = d->m->d;
+    if (!dev->choose) BUG("a device that chooses no tokens");
+    if (check_rows(d, ids, slot, R, at, M, e) < 0 || upload_rows(d, ids, slot, R, at, M, u, e) < 0) return -1;
+    if (decode_run_choose(d, R, M, (float)temperature, e) < 0) return -1;
+    size_t bytes = (size_t)M * sizeof *chosen;
+    if (dev_err(dev, dev->download(dev->ctx, chosen, d->chosen_dev, bytes), e, "tokens", bytes) < 0) return -1;
+    return dev_err(dev, dev->sync(dev->ctx), e, "decoding", 0);
 }

@@ -17,6 +17,10 @@ int decoder_compute(struct decoder *d, enum compute c, struct err *e);
    more tokens: RC_IO naming --max-cached-tokens, an id outside the vocabulary: RC_INPUT, and nothing was fed. After
    any other error the decoder may only be freed. */
 int decoder_feed(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *logits_at, int M, float *logits, struct err *e);
+/* The same on a device that chooses the next tokens itself (decoder_chooses): chosen(M) of the rows at(M), as kernels/decode.h's
+   choose says; u(M) within 0..1, not read at temperature 0. */
+int decoder_feed_choose(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, double temperature, const double *u, int32_t *chosen, struct err *e);
+bool decoder_chooses(const struct decoder *d);
 int decoder_length(const struct decoder *d, int slot); /* tokens cached */
 void decoder_reset(struct decoder *d, int slot);       /* frees the slot's pages */
 int64_t decoder_free_tokens(const struct decoder *d);  /* cached tokens there is still room for */

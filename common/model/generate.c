@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFILL_ROWS 512 /* prompt tokens fed a pass, at most */
+/* Prompt tokens fed a pass, at most: a card needs more of them to be busy. */
+#define PREFILL_ROWS 512
+#define CARD_PREFILL_ROWS 4096
 
 struct slot {
     bool busy;
@@ -21,7 +23,10 @@ struct generator {
     struct sampler *sampler;
     struct slot *slots;
     int64_t free_tokens;
-    int max_rows;
+    int max_rows, prefill;
+    bool on_device;                              /* the device chooses the tokens */
+    double *uniform;                             /* (slots) for that */
+    int32_t *chosen;                             /* (slots) */
     int32_t *ids, *slot_of, *logits_at, *owner; /* one pass: rows, and the slot behind each wanted logit row */
     float *logits;                               /* (slots, V) */
     uint32_t *allowed;                           /* (V + 31) / 32 bits, with a constraint */
@@ -39,13 +44,19 @@ void gen_answer_free(struct gen_answer *a) {
 
 struct generator *generator_new(const struct model *m, const struct lora *const *a, int n, const struct gen_options *o, struct err *e) {
     struct generator *g = xcalloc(1, sizeof *g);
-    *g = (struct generator){.m = m, .o = *o, .free_tokens = o->max_cached, .max_rows = PREFILL_ROWS + o->slots};
+    int prefill = m->d->act == DT_F32 ? PREFILL_ROWS : CARD_PREFILL_ROWS;
+    if (prefill > o->max_cached) prefill = (int)o->max_cached;
+    *g = (struct generator){.m = m, .o = *o, .free_tokens = o->max_cached, .prefill = prefill, .max_rows = prefill + o->slots};
     g->d = decoder_new(m, a, n, o->slots, o->max_cached, g->max_rows, e);
     if (!g->d || decoder_compute(g->d, o->compute, e) < 0) {
         decoder_free(g->d);
         free(g);
         return NULL;
     }
+    const struct sampling *how = &o->sampling;
+    g->on_device = decoder_chooses(g->d) && !o->constraint && how->repetition_penalty == 1 && how->top_p >= 1 && !how->top_k;
+    g->uniform = xcalloc((size_t)o->slots, sizeof *g->uniform);
+    g->chosen = xcalloc((size_t)o->slots, sizeof *g->chosen);
     g->sampler = sampler_new(&o->sampling, m->cfg.V);
     g->slots = xcalloc((size_t)o->slots, sizeof *g->slots);
     g->ids = xcalloc((size_t)g->max_rows, sizeof *g->ids);
@@ -75,6 +86,8 @@ void generator_free(struct generator *g) {
     free(g->logits_at);
     free(g->owner);
     free(g->logits);
+    free(g->uniform);
+    free(g->chosen);
     free(g->allowed);
     free(g->done);
     free(g);
@@ -235,8 +248,22 @@ static int feed_slot(struct generator *g, int i, int R, int *M, int room) {
     return n;
 }
 
+static int run_pass(struct generator *g, int R, int M, struct err *e) {
+    if (!g->on_device) return decoder_feed(g->d, g->ids, g->slot_of, R, g->logits_at, M, g->logits, e);
+    for (int k = 0; k < M; k++) {
+        const struct gen_answer *a = g->slots[g->owner[k]].answer;
+        g->uniform[k] = sampler_uniform(g->o.sampling.seed, a->number, a->ids.n);
+    }
+    return decoder_feed_choose(g->d, g->ids, g->slot_of, R, g->logits_at, M, g->o.sampling.temperature, g->uniform, g->chosen, e);
+}
+
+static int32_t next_id(struct generator *g, struct slot *s, int k) {
+    if (g->on_device) return g->chosen[k];
+    return sampler_next(g->sampler, g->logits + (size_t)k * (size_t)g->m->cfg.V, allowed(g, s), s->seen.v, s->seen.n, s->answer->number, s->answer->ids.n);
+}
+
 int generator_step(struct generator *g, struct err *e) {
-    int R = 0, M = 0, room = PREFILL_ROWS, V = g->m->cfg.V;
+    int R = 0, M = 0, room = g->prefill;
     for (int i = 0; i < g->o.slots; i++) {
         struct slot *s = &g->slots[i];
         if (!s->busy) continue;
@@ -246,10 +273,10 @@ int generator_step(struct generator *g, struct err *e) {
         if (!answering) room -= n;
     }
     if (!R) return 0;
-    if (decoder_feed(g->d, g->ids, g->slot_of, R, g->logits_at, M, g->logits, e) < 0) return -1;
+    if (run_pass(g, R, M, e) < 0) return -1;
     for (int k = 0; k < M; k++) {
         struct slot *s = &g->slots[g->owner[k]];
-        int32_t id = sampler_next(g->sampler, g->logits + (size_t)k * (size_t)V, allowed(g, s), s->seen.v, s->seen.n, s->answer->number, s->answer->ids.n);
+        int32_t id = next_id(g, s, k);
         s->answer->calls++;
         if (id < 0)
             finish(g, g->owner[k], FINISH_FAILED);

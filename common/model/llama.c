@@ -106,7 +106,7 @@ static void head_backward(struct llama_pass *p, const struct packed *b) {
 }
 
 static struct run run_of(const struct llama_pass *p, const struct lora *const *a, int n_a, const struct packed *b) {
-    return (struct run){.m = p->m, .a = a, .n_a = n_a, .R = b->R, .seq = p->seq, .pos = p->pos, .xn = p->xn, .xd = p->xd};
+    return (struct run){.m = p->m, .a = a, .n_a = n_a, .R = b->R, .seq = p->seq, .pos = p->pos, .xn = p->xn, .xd = p->xd, .keeps_h = p->kept != KEEP_NOTHING};
 }
 
 int llama_train(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, struct err *e) {

@@ -38,11 +38,30 @@ static void dropped_backward(struct llama_pass *p, const struct run *r, int laye
     d->dropout(d->ctx, 1, dx, p->dxd, r->seq, r->pos, &key, r->R, K);
 }
 
+/* All of it by one op: dx as below; with dropout the adapters' part passes the mask. x NULL: A's gradient comes later. */
+static void adapted_backward(struct llama_pass *p, const struct run *r, int layer, enum input in, const struct adapted *a, const void *x, const void *const *dy, void *dx, float *grad) {
+    struct dev *d = r->m->d;
+    const struct lora *l = r->a[0];
+    int at = layer * N_SITES + (int)input_sites[in].first, K = (int)a->w[0].cols;
+    float *dA[ADAPTED_MOST], *dB[ADAPTED_MOST];
+    for (int j = 0; j < a->n; j++) dA[j] = grad + l->a_off[at + j], dB[j] = grad + l->b_off[at + j];
+    const void *xd = x ? run_drop(r, layer, in, 0, x, K) : NULL;
+    d->adapted_bwd(d->ctx, dx, r->drop ? p->dxd : NULL, dA, dB, dy, xd, p->acts[layer].h[input_sites[in].first], p->dh, a, r->R);
+    if (!r->drop || !dx) return;
+    struct dropout_key key = run_drop_key(r, layer, in, 0);
+    d->dropout(d->ctx, 1, dx, p->dxd, r->seq, r->pos, &key, r->R, K);
+}
+
 /* dx(R,K) = gradient of the input x of some linears, from theirs, dy[j]; NULL: not wanted. x may be anything where
    no adapter sits. */
 static void input_backward(struct llama_pass *p, const struct run *r, int layer, enum input in, const void *x, const void *const *dy, void *dx, float *grad) {
     struct dev *d = r->m->d;
     enum site s0 = input_sites[in].first;
+    struct adapted a;
+    if (run_adapted(r, layer, in, &a)) {
+        adapted_backward(p, r, layer, in, &a, x, dy, dx, grad);
+        return;
+    }
     for (int j = 0; dx && j < input_sites[in].n; j++)
         d->linear_dx(d->ctx, j > 0, dx, dy[j], &r->m->layers[layer].w[s0 + j], r->R);
     if (!run_adapts(r, layer, in)) return;
@@ -54,6 +73,21 @@ static void input_backward(struct llama_pass *p, const struct run *r, int layer,
         if (r->a[0]->a_off[layer * N_SITES + (int)s0 + j] >= 0) site_backward(p, r, layer, s0 + j, dy[j], x, 1, dx, grad);
 }
 
+/* The last linear and SwiGLU with one reading of gate and up: the input that A saw comes out of SwiGLU's backward. false where
+   the device has no such op. */
+static bool down_backward(struct llama_pass *p, const struct run *r, int layer, float *grad) {
+    struct dev *d = r->m->d;
+    struct acts *t = &p->acts[layer];
+    struct adapted a;
+    if (!d->swiglu_bwd_again || !run_adapted(r, layer, IN_DOWN, &a)) return false;
+    int K = (int)a.w[0].cols;
+    adapted_backward(p, r, layer, IN_DOWN, &a, NULL, (const void *[]){p->dx}, p->dn, grad);
+    d->swiglu_bwd_again(d->ctx, t->gate, t->up, r->xn, p->dn, t->gate, t->up, (int64_t)r->R * K);
+    const void *xd = run_drop(r, layer, IN_DOWN, 0, r->xn, K);
+    d->lora_down_bwd(d->ctx, 0, NULL, grad + r->a[0]->a_off[layer * N_SITES + SITE_DOWN], p->dh, xd, a.A[0], r->R, a.r, K);
+    return true;
+}
+
 /* Second half: p->dx is the gradient of the next layer's x on entry, of x_mid on return.
    gate and up are overwritten by their gradients. */
 static void mlp_backward(struct llama_pass *p, const struct run *r, int layer, enum input lowest, float *grad) {
@@ -62,10 +96,12 @@ static void mlp_backward(struct llama_pass *p, const struct run *r, int layer, e
     struct dev *d = m->d;
     struct acts *t = &p->acts[layer];
     int64_t n = (int64_t)r->R * c->F;
-    if (run_adapts(r, layer, IN_DOWN)) d->swiglu(d->ctx, r->xn, t->gate, t->up, n);
-    input_backward(p, r, layer, IN_DOWN, r->xn, (const void *[]){p->dx}, lowest < IN_DOWN ? p->dn : NULL, grad);
-    if (lowest == IN_DOWN) return;
-    d->swiglu_bwd(d->ctx, t->gate, t->up, p->dn, t->gate, t->up, n);
+    if (lowest == IN_DOWN || !down_backward(p, r, layer, grad)) {
+        if (run_adapts(r, layer, IN_DOWN)) d->swiglu(d->ctx, r->xn, t->gate, t->up, n);
+        input_backward(p, r, layer, IN_DOWN, r->xn, (const void *[]){p->dx}, lowest < IN_DOWN ? p->dn : NULL, grad);
+        if (lowest == IN_DOWN) return;
+        d->swiglu_bwd(d->ctx, t->gate, t->up, p->dn, t->gate, t->up, n);
+    }
     if (run_adapts(r, layer, IN_MLP)) d->rmsnorm(d->ctx, r->xn, NULL, t->x_mid, m->layers[layer].mlp_norm, c->norm_eps, r->R, c->C);
     input_backward(p, r, layer, IN_MLP, r->xn, (const void *[]){t->gate, t->up}, lowest < IN_MLP ? p->dn : NULL, grad);
     if (lowest == IN_MLP) return;

@@ -60,12 +60,38 @@ void linears(struct dev *d, bool int8, float beta, void *const *y, const void *x
         for (int j = 0; j < n; j++) d->linear(d->ctx, beta, y[j], x, &w[j], R);
 }
 
-/* y[j] = beta·y[j] + the linears of one input; the base path sees x undropped. */
-static void input_forward(const struct run *r, int layer, enum input in, const void *x, float beta, void *const *y, void *const *h) {
+bool run_adapted(const struct run *r, int layer, enum input in, struct adapted *a) {
+    enum site s0 = input_sites[in].first;
+    if (!r->m->d->adapted || r->n_a != 1 || (r->drop && r->a[0]->cfg.per_module)) return false;
+    const struct lora *l = r->a[0];
+    *a = (struct adapted){.n = input_sites[in].n, .r = l->cfg.r, .s = l->scale, .w = &r->m->layers[layer].w[s0]};
+    for (int j = 0; j < a->n; j++) {
+        int at = layer * N_SITES + (int)s0 + j;
+        if (l->a_off[at] < 0) return false;
+        a->A[j] = l->p + l->a_off[at];
+        a->B[j] = l->p + l->b_off[at];
+    }
+    return true;
+}
+
+/* y = x unless they are the same buffer. */
+static void carry(const struct run *r, void *y, const void *x) {
+    struct dev *d = r->m->d;
+    if (y != x) d->copy(d->ctx, y, x, dtype_bytes(d->act, (int64_t)r->R * r->m->cfg.C));
+}
+
+/* y[j] = the linears of one input, y[0] with `onto` (residual stream; NULL: none) added; the base path sees x undropped. */
+static void input_forward(const struct run *r, int layer, enum input in, const void *x, const void *onto, void *const *y, void *const *h) {
     struct dev *d = r->m->d;
     const struct weight *w = r->m->layers[layer].w;
     enum site s0 = input_sites[in].first;
-    linears(d, r->int8, beta, y, x, &w[s0], input_sites[in].n, r->R);
+    struct adapted a;
+    if (r->keeps_h && run_adapted(r, layer, in, &a)) {
+        d->adapted(d->ctx, onto, y, x, run_drop(r, layer, in, 0, x, (int)w[s0].cols), h[s0], &a, r->R);
+        return;
+    }
+    if (onto) carry(r, y[0], onto);
+    linears(d, r->int8, onto ? 1 : 0, y, x, &w[s0], input_sites[in].n, r->R);
     if (!run_adapts(r, layer, in)) return;
     bool per_module = r->drop && r->a[0]->cfg.per_module;
     const void *xd = per_module ? NULL : run_drop(r, layer, in, 0, x, (int)w[s0].cols);
@@ -83,15 +109,9 @@ void layer_qkv(const struct run *r, int layer, struct acts *t) {
     const struct model_config *c = &m->cfg;
     struct dev *d = m->d;
     d->rmsnorm(d->ctx, r->xn, t->rstd[0], t->x, m->layers[layer].attn_norm, c->norm_eps, r->R, c->C);
-    input_forward(r, layer, IN_ATTN, r->xn, 0, (void *[]){t->q, t->k, t->v}, t->h);
+    input_forward(r, layer, IN_ATTN, r->xn, NULL, (void *[]){t->q, t->k, t->v}, t->h);
     d->rope(d->ctx, t->q, r->pos, m->inv_freq, 1, r->R, c->H, c->D);
     d->rope(d->ctx, t->k, r->pos, m->inv_freq, 1, r->R, c->G, c->D);
-}
-
-/* y = x unless they are the same buffer. */
-static void carry(const struct run *r, void *y, const void *x) {
-    struct dev *d = r->m->d;
-    if (y != x) d->copy(d->ctx, y, x, dtype_bytes(d->act, (int64_t)r->R * r->m->cfg.C));
 }
 
 void layer_attention(const struct run *r, struct acts *t, const int32_t *cu, const int32_t *cu_dev, int S) {
@@ -101,15 +121,14 @@ void layer_attention(const struct run *r, struct acts *t, const int32_t *cu, con
 }
 
 void layer_mid(const struct run *r, int layer, struct acts *t) {
-    carry(r, t->x_mid, t->x);
-    input_forward(r, layer, IN_O, t->o, 1, (void *[]){t->x_mid}, t->h);
+    input_forward(r, layer, IN_O, t->o, t->x, (void *[]){t->x_mid}, t->h);
 }
 
 void layer_gate_up(const struct run *r, int layer, struct acts *t) {
     const struct model *m = r->m;
     struct dev *d = m->d;
     d->rmsnorm(d->ctx, r->xn, t->rstd[1], t->x_mid, m->layers[layer].mlp_norm, m->cfg.norm_eps, r->R, m->cfg.C);
-    input_forward(r, layer, IN_MLP, r->xn, 0, (void *[]){t->gate, t->up}, t->h);
+    input_forward(r, layer, IN_MLP, r->xn, NULL, (void *[]){t->gate, t->up}, t->h);
 }
 
 void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next) {
@@ -117,6 +136,5 @@ void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next) {
     layer_mid(r, layer, t);
     layer_gate_up(r, layer, t);
     d->swiglu(d->ctx, r->xn, t->gate, t->up, (int64_t)r->R * r->m->cfg.F);
-    carry(r, x_next, t->x_mid);
-    input_forward(r, layer, IN_DOWN, r->xn, 1, (void *[]){x_next}, t->h);
+    input_forward(r, layer, IN_DOWN, r->xn, t->x_mid, (void *[]){x_next}, t->h);
 }

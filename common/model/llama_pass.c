@@ -4,13 +4,30 @@
 
 static bool drops(const struct lora_config *a) { return a->dropout > 0; }
 
+/* Those of one input follow each other. */
+static void take_inner(struct layout *l, struct acts *t, const struct lora_config *a, size_t each) {
+    for (int in = 0; in < N_INPUTS; in++) {
+        size_t n = 0;
+        for (int j = 0; j < input_sites[in].n; j++) n += a->sites[(int)input_sites[in].first + j];
+        unsigned char *h = layout_take(l, n * each);
+        for (int j = 0; j < input_sites[in].n; j++) {
+            int s = (int)input_sites[in].first + j;
+            t->h[s] = NULL;
+            if (!a->sites[s] || !h) continue;
+            t->h[s] = h;
+            h += each;
+        }
+    }
+}
+
 /* The input of a layer, its attention, its MLP: the three parts that are kept or shared as one. */
 /* LoRA's inner activations, small, are kept per site with the input (that of the projection down is not computed again);
    without a backward one scratch serves all. */
 static void take_input(struct layout *l, struct acts *t, const struct model_config *c, const struct lora_config *a, int64_t R, bool train, enum dtype act) {
     t->x = layout_take(l, dtype_bytes(act, R * c->C));
     void *h = train || !a->r ? NULL : layout_take(l, dtype_bytes(act, R * a->r));
-    for (int s = 0; s < N_SITES; s++) t->h[s] = train && a->sites[s] ? layout_take(l, dtype_bytes(act, R * a->r)) : h;
+    for (int s = 0; s < N_SITES; s++) t->h[s] = h;
+    if (train) take_inner(l, t, a, dtype_bytes(act, R * a->r));
 }
 
 static void take_attention(struct layout *l, struct acts *t, const struct model_config *c, int64_t R, bool train, enum dtype act) {
@@ -50,7 +67,7 @@ static void take_layer_scratch(struct layout *l, struct llama_pass *p, const str
     p->dq = layout_take(l, dtype_bytes(act, R * c->H * c->D));
     p->dk = layout_take(l, dtype_bytes(act, R * c->G * c->D));
     p->dv = layout_take(l, dtype_bytes(act, R * c->G * c->D));
-    p->dh = layout_take(l, dtype_bytes(act, R * a->r));
+    p->dh = layout_take(l, dtype_bytes(act, R * a->r * ADAPTED_MOST));
     p->xd = drops(a) ? layout_take(l, dtype_bytes(act, wide)) : NULL;
     p->dxd = drops(a) ? layout_take(l, dtype_bytes(act, wide)) : NULL;
 }

@@ -20,7 +20,7 @@ struct acts {
     void *o;             /* (R,H·D) attention's output */
     void *x_mid;         /* (R,C) residual stream between attention and MLP */
     void *gate, *up;     /* (R,F) */
-    void *h[N_SITES];    /* (R,r) LoRA's inner activations */
+    void *h[N_SITES];    /* (R,r) LoRA's inner activations; in training those of one input follow each other */
     float *lse;          /* (R,H) */
     float *rstd[2];      /* (R) of the norms before attention and MLP */
 };
@@ -32,6 +32,7 @@ struct run {
     int n_a;
     int R;
     const int32_t *seq, *pos;       /* (R) device */
+    bool keeps_h;                   /* LoRA's inner activations of one input lie one behind the other: a training pass's */
     const struct dropout_run *drop; /* NULL: none */
     void *xn;                       /* (R, widest input) a linear's input: normed x, or SwiGLU's output */
     void *xd;                       /* the same after dropout; NULL without */
@@ -49,6 +50,8 @@ int widest_input(const struct model_config *c);          /* max(C, H·D, F) */
 bool run_adapts(const struct run *r, int layer, enum input in); /* some adapter has a site there */
 /* Dropout of the shared mask, or of one module's; drops x(R,K) into r->xd and gives it, or x without dropout. */
 const void *run_drop(const struct run *r, int layer, enum input in, int module, const void *x, int K);
+/* The linears of an input as one op takes them; false where the device or the adapters do not allow it. */
+bool run_adapted(const struct run *r, int layer, enum input in, struct adapted *a);
 struct dropout_key run_drop_key(const struct run *r, int layer, enum input in, int module);
 
 /* y[j] = beta·y[j] + x·w[j]ᵀ for n frozen weights of one input of R rows. */
@@ -83,7 +86,7 @@ struct llama_pass {
     void *dxg;               /* (R,C) gradient of the selected rows */
     void *dxd;               /* (R, widest) gradient of the dropped input; NULL without dropout */
     void *dq, *dk, *dv;      /* shapes of q, k, v */
-    void *dh;                /* (R,r) */
+    void *dh;                /* (R,r) of the most linears that share an input */
     /* the batch */
     int32_t *ids, *pos, *seq, *cu, *sel, *target;
     float *scale;

@@ -44,7 +44,7 @@ static uint64_t mix(uint64_t x) {
     return x ^ x >> 31;
 }
 
-static double uniform(uint64_t seed, uint64_t record, uint64_t step) {
+double sampler_uniform(uint64_t seed, uint64_t record, uint64_t step) {
     return (double)(mix(mix(mix(seed) ^ record) ^ step) >> 11) * 0x1p-53;
 }
 
@@ -109,7 +109,7 @@ int32_t sampler_next(struct sampler *s, float *logits, const uint32_t *allowed, 
     if (!n) return -1;
     double sum = 0;
     for (int i = 0; i < n; i++) sum += s->p[i];
-    double u = uniform(s->cfg.seed, record, step) * sum;
+    double u = sampler_uniform(s->cfg.seed, record, step) * sum;
     for (int i = 0; i < n - 1; i++)
         if ((u -= s->p[i]) < 0) return s->c[i].id;
     return s->c[n - 1].id;

@@ -3,43 +3,11 @@
    attention_any.cu. */
 #include "kernels/cuda/attention.cuh"
 
-/* One tile of scores into the running softmax: s becomes the weights, o is scaled to the new maximum. Scores are in units of
-   log2. Row i of the lane (0: l/4, 1: l/4 + 8). */
-template <int D, int N> static __device__ inline void softmax_step(float s[N][4], float o[D / 8][4], float max[2], float sum[2]) {
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        float m = max[i];
-#pragma unroll
-        for (int n = 0; n < N; n++) m = fmaxf(m, fmaxf(s[n][2 * i], s[n][2 * i + 1]));
-        m = fmaxf(m, __shfl_xor_sync(~0u, m, 1));
-        m = fmaxf(m, __shfl_xor_sync(~0u, m, 2));
-        float keep = exp2_fast(max[i] - m), t = 0;
-        max[i] = m;
-#pragma unroll
-        for (int n = 0; n < N; n++) {
-            t += s[n][2 * i] = exp2_fast(s[n][2 * i] - m);
-            t += s[n][2 * i + 1] = exp2_fast(s[n][2 * i + 1] - m);
-        }
-        sum[i] = sum[i] * keep + t;
-#pragma unroll
-        for (int n = 0; n < D / 8; n++) o[n][2 * i] *= keep, o[n][2 * i + 1] *= keep;
-    }
-}
-
-/* Scores in units of log2; keys behind the query's row weigh nothing (edge: there may be some). */
-template <int N> static __device__ inline void scale_and_mask(float s[N][4], float scale, int key, int row, bool edge) {
-    const int l = threadIdx.x % 32;
-#pragma unroll
-    for (int n = 0; n < N; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) s[n][i] = edge && key + 8 * n + 2 * (l % 4) + i % 2 > row + i / 2 * 8 ? -INFINITY : s[n][i] * scale;
-}
-
 template <int D> static __global__ void __launch_bounds__(THREADS) forward(bf16 *o, float *lse, const bf16 *q, const bf16 *k, const bf16 *v, struct packed_heads h) {
     extern __shared__ __align__(128) char shared[];
     constexpr int M = shape<D>::M, ROWS = shape<D>::ROWS, N = shape<D>::STEP;
-    const int seq = h.first + blockIdx.z, start = h.cu[seq], T = h.cu[seq + 1] - start, head = blockIdx.y, g = head / (h.H / h.G);
-    const int tile = (T + ROWS - 1) / ROWS - 1 - (int)blockIdx.x; /* the longest rows first */
+    const int seq = h.first + blockIdx.y, start = h.cu[seq], T = h.cu[seq + 1] - start, head = blockIdx.x, g = head / (h.H / h.G);
+    const int tile = (T + ROWS - 1) / ROWS - 1 - (int)blockIdx.z; /* the longest rows first */
     if (tile < 0) return;
     const int l = threadIdx.x % 32, q0 = tile * ROWS, w0 = threadIdx.x / 32 * shape<D>::WARP_ROWS, row = q0 + w0 + l / 4;
     const int64_t qp = (int64_t)h.H * D, kp = (int64_t)h.G * D;
@@ -89,11 +57,15 @@ template <int D> static __global__ void __launch_bounds__(THREADS) forward(bf16 
 }
 
 template <int D> static void run(struct kctx *c, void *o, float *lse, const void *q, const void *k, const void *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale) {
+    if (D == 64 && c->wgmma) {
+        cuda_attention_wide(c, (bf16 *)o, lse, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, cu, cu_dev, S, H, G, scale);
+        return;
+    }
     const int bytes = (shape<D>::ROWS + 4 * shape<D>::STEP) * D * 2;
     if (!more_shared(c, forward<D>, bytes)) return;
-    for (int s = 0; s < S; s += MAX_GRID_Z) {
+    for (int s = 0; s < S; s += MAX_GRID_Y) {
         struct packed_heads h = {cu_dev, s, H, G, scale};
-        dim3 grid((unsigned)ceil_div(longest_of(cu, S), shape<D>::ROWS), (unsigned)H, (unsigned)(S - s < MAX_GRID_Z ? S - s : MAX_GRID_Z));
+        dim3 grid((unsigned)H, (unsigned)(S - s < MAX_GRID_Y ? S - s : MAX_GRID_Y), (unsigned)ceil_div(longest_of(cu, S), shape<D>::ROWS));
         forward<D><<<grid, THREADS, bytes, c->stream>>>((bf16 *)o, lse, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, h);
     }
     launched(c, "attention");

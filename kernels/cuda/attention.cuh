@@ -111,7 +111,52 @@ template <int D> __device__ inline void store_rows(bf16 *p, int64_t pitch, const
     }
 }
 
-/* Runs launch(first, count) for at most 65,535 sequences at a time; longest: rows of the longest one. */
+/* One tile of scores into the running softmax: s becomes the weights, o is scaled to the new maximum. Scores are in units of
+   log2. Row i of the lane (0: l/4, 1: l/4 + 8). */
+template <int D, int N> __device__ inline void softmax_step(float s[N][4], float o[D / 8][4], float max[2], float sum[2]) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        float m = max[i];
+#pragma unroll
+        for (int n = 0; n < N; n++) m = fmaxf(m, fmaxf(s[n][2 * i], s[n][2 * i + 1]));
+        m = fmaxf(m, __shfl_xor_sync(~0u, m, 1));
+        m = fmaxf(m, __shfl_xor_sync(~0u, m, 2));
+        float keep = exp2_fast(max[i] - m), t = 0;
+        max[i] = m;
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            t += s[n][2 * i] = exp2_fast(s[n][2 * i] - m);
+            t += s[n][2 * i + 1] = exp2_fast(s[n][2 * i + 1] - m);
+        }
+        sum[i] = sum[i] * keep + t;
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) o[n][2 * i] *= keep, o[n][2 * i + 1] *= keep;
+    }
+}
+
+/* Scores in units of log2; keys behind the query's row weigh nothing (edge: there may be some). */
+template <int N> __device__ inline void scale_and_mask(float s[N][4], float scale, int key, int row, bool edge) {
+    const int l = threadIdx.x % 32;
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) s[n][i] = edge && key + 8 * n + 2 * (l % 4) + i % 2 > row + i / 2 * 8 ? -INFINITY : s[n][i] * scale;
+}
+
+/* Scores (keys down, queries across) become weights; l2[query]: lse in units of log2. Queries before the key, or none, weigh
+   0 (edge: there may be some). */
+template <int N> __device__ inline void weights(float s[N][4], const float *l2, float scale, int key, int query, int T, bool edge) {
+    const int l = threadIdx.x % 32;
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            int at = 8 * n + 2 * (l % 4) + i % 2;
+            s[n][i] = edge && (query + at < key + i / 2 * 8 || query + at >= T) ? 0 : exp2_fast(s[n][i] * scale - l2[at]);
+        }
+}
+
+/* Rows of the longest sequence. */
 static inline int longest_of(const int32_t *cu, int S) {
     int n = 0;
     for (int s = 0; s < S; s++) n = cu[s + 1] - cu[s] > n ? cu[s + 1] - cu[s] : n;
@@ -120,5 +165,7 @@ static inline int longest_of(const int32_t *cu, int S) {
 template <class F> static bool more_shared(struct kctx *c, F kernel, int bytes) {
     return cuda_ok(c, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "shared memory for attention");
 }
-enum { MAX_GRID_Z = 65535 };
+/* Grids are (heads, sequences, tiles): blocks start in that order, so the tiles with most work come first for all heads and
+   sequences, and none of them runs alone at the end. */
+enum { MAX_GRID_Y = 65535 };
 #endif

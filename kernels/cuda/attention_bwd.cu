@@ -16,25 +16,12 @@ template <int D> static __global__ void deltas(float *delta, const bf16 *dout, c
     if (i < n && threadIdx.x % LANES == 0) delta[i] = s;
 }
 
-/* Scores (keys down, queries across) become weights; l2[query]: lse in units of log2. Queries before the key, or none, weigh
-   0 (edge: there may be some). */
-template <int N> static __device__ inline void weights(float s[N][4], const float *l2, float scale, int key, int query, int T, bool edge) {
-    const int l = threadIdx.x % 32;
-#pragma unroll
-    for (int n = 0; n < N; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            int at = 8 * n + 2 * (l % 4) + i % 2;
-            s[n][i] = edge && (query + at < key + i / 2 * 8 || query + at >= T) ? 0 : exp2_fast(s[n][i] * scale - l2[at]);
-        }
-}
-
 template <int D> static __global__ void __launch_bounds__(THREADS, 2) backward_kv(bf16 *dk, bf16 *dv, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const float *lse, const float *delta, struct packed_heads h) {
     extern __shared__ __align__(128) char shared[];
     constexpr int M = shape<D>::M, ROWS = shape<D>::ROWS, N = shape<D>::STEP_BWD;
     __shared__ float l2[2][N], dl[2][N];
-    const int seq = h.first + blockIdx.z, start = h.cu[seq], T = h.cu[seq + 1] - start, g = blockIdx.y, group = h.H / h.G;
-    const int k0 = (int)blockIdx.x * ROWS;
+    const int seq = h.first + blockIdx.y, start = h.cu[seq], T = h.cu[seq + 1] - start, g = blockIdx.x, group = h.H / h.G;
+    const int k0 = (int)blockIdx.z * ROWS; /* the first keys meet most queries */
     if (k0 >= T) return;
     const int l = threadIdx.x % 32, w0 = threadIdx.x / 32 * shape<D>::WARP_ROWS, key = k0 + w0 + l / 4;
     const int64_t qp = (int64_t)h.H * D, kp = (int64_t)h.G * D, kat = ((int64_t)(start + k0) * h.G + g) * D;
@@ -88,8 +75,8 @@ template <int D> static __global__ void __launch_bounds__(THREADS, 2) backward_k
 template <int D> static __global__ void __launch_bounds__(THREADS) backward_q(bf16 *dq, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const float *lse, const float *delta, struct packed_heads h) {
     extern __shared__ __align__(128) char shared[];
     constexpr int M = shape<D>::M, ROWS = shape<D>::ROWS, N = shape<D>::STEP_BWD;
-    const int seq = h.first + blockIdx.z, start = h.cu[seq], T = h.cu[seq + 1] - start, head = blockIdx.y, g = head / (h.H / h.G);
-    const int tile = (T + ROWS - 1) / ROWS - 1 - (int)blockIdx.x;
+    const int seq = h.first + blockIdx.y, start = h.cu[seq], T = h.cu[seq + 1] - start, head = blockIdx.x, g = head / (h.H / h.G);
+    const int tile = (T + ROWS - 1) / ROWS - 1 - (int)blockIdx.z;
     if (tile < 0) return;
     const int l = threadIdx.x % 32, q0 = tile * ROWS, w0 = threadIdx.x / 32 * shape<D>::WARP_ROWS, row = q0 + w0 + l / 4;
     const int64_t qp = (int64_t)h.H * D, kp = (int64_t)h.G * D, qat = ((int64_t)(start + q0) * h.H + head) * D;
@@ -142,16 +129,20 @@ template <int D> static __global__ void __launch_bounds__(THREADS) backward_q(bf
 
 template <int D> static void run(struct kctx *c, bf16 *dq, bf16 *dk, bf16 *dv, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *o, const float *lse, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale) {
     const int bytes = (2 * shape<D>::ROWS + 4 * shape<D>::STEP_BWD) * D * 2;
-    const int64_t n = (int64_t)cu[S] * H;
-    float *delta = (float *)cuda_scratch(c, SCRATCH_DELTA, (size_t)n * sizeof(float));
-    if (!n || !delta || !more_shared(c, backward_kv<D>, bytes) || !more_shared(c, backward_q<D>, bytes)) return;
-    deltas<D><<<(unsigned)ceil_div(n * (D / 8), 256), 256, 0, c->stream>>>(delta, dout, o, n);
+    const int64_t rows = (int64_t)cu[S] * H;
+    float *delta = (float *)cuda_scratch(c, SCRATCH_DELTA, (size_t)rows * sizeof(float));
+    if (!rows || !delta || !more_shared(c, backward_kv<D>, bytes) || !more_shared(c, backward_q<D>, bytes)) return;
+    deltas<D><<<(unsigned)ceil_div(rows * (D / 8), 256), 256, 0, c->stream>>>(delta, dout, o, rows);
+    if (D == 64 && c->wgmma) {
+        cuda_attention_bwd_wide(c, dq, dk, dv, dout, q, k, v, lse, delta, cu, cu_dev, S, H, G, scale);
+        return;
+    }
     unsigned tiles = (unsigned)ceil_div(longest_of(cu, S), shape<D>::ROWS);
-    for (int s = 0; s < S; s += MAX_GRID_Z) {
+    for (int s = 0; s < S; s += MAX_GRID_Y) {
         struct packed_heads h = {cu_dev, s, H, G, scale};
-        unsigned z = (unsigned)(S - s < MAX_GRID_Z ? S - s : MAX_GRID_Z);
-        backward_kv<D><<<dim3(tiles, (unsigned)G, z), THREADS, bytes, c->stream>>>(dk, dv, dout, q, k, v, lse, delta, h);
-        backward_q<D><<<dim3(tiles, (unsigned)H, z), THREADS, bytes, c->stream>>>(dq, dout, q, k, v, lse, delta, h);
+        unsigned n = (unsigned)(S - s < MAX_GRID_Y ? S - s : MAX_GRID_Y);
+        backward_kv<D><<<dim3((unsigned)G, n, tiles), THREADS, bytes, c->stream>>>(dk, dv, dout, q, k, v, lse, delta, h);
+        backward_q<D><<<dim3((unsigned)H, n, tiles), THREADS, bytes, c->stream>>>(dq, dout, q, k, v, lse, delta, h);
     }
     launched(c, "attention_bwd");
 }

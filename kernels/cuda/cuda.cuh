@@ -11,7 +11,7 @@ extern "C" {
 typedef __nv_bfloat16 bf16;
 
 /* Pieces of memory that ops need beside their arguments; each grows to the largest use, never within a captured graph. */
-enum scratch { SCRATCH_WEIGHT, SCRATCH_FACTOR, SCRATCH_SUMS, SCRATCH_DELTA, SCRATCH_SHARE, N_SCRATCH };
+enum scratch { SCRATCH_WEIGHT, SCRATCH_FACTOR, SCRATCH_SUMS, SCRATCH_DELTA, SCRATCH_SHARE, SCRATCH_GRADIENT, N_SCRATCH };
 struct gemm_plans; /* gemm.cu */
 
 /* A linear that waits for LoRA's share of its result (linear.cu). */
@@ -27,6 +27,9 @@ enum { MAX_PENDING = 4 };
 struct kctx {
     int index; /* of the card */
     char name[16];
+    int multiprocessors;
+    bool overlaps; /* a kernel may begin before the one before it ends (compute capability 9 on) */
+    bool wgmma;    /* the card has it, and this library code for it */
     cudaStream_t stream;
     cublasLtHandle_t lt;
     void *workspace; /* cuBLASLt's */
@@ -38,6 +41,7 @@ struct kctx {
     struct pending pending[MAX_PENDING];
     int n_pending;
     bool capturing;
+    int n_graphs; /* alive: they hold addresses of scratch */
     enum kerr status; /* first failure since the last sync */
     char error[400];
 };
@@ -60,8 +64,18 @@ void cuda_flush(struct kctx *k);
 bool cuda_waits(const struct kctx *k, const void *p, bool reading);
 /* Takes the linear that waits to write y, if one does. */
 bool cuda_take_pending(struct kctx *k, const void *y, struct pending *p);
+enum { GEMV_ROWS = 8 }; /* products of as many rows decode as they read, and add to their result in f32 */
 void cuda_linear_now(struct kctx *k, float beta, bf16 *y, const bf16 *x, const struct weight *w, int R);
-void cuda_add_now(struct kctx *k, bf16 *y, const bf16 *x, int64_t n);
+const bf16 *cuda_as_bf16(struct kctx *k, const struct weight *w); /* itself, or decoded into scratch; NULL where there is no room */
+/* y(R,N) = onto (NULL: none; may be y) + x(R,K)·Wᵀ + s·h·bᵀ, rounded once; h(R,r) with pitch ldh, b(N,r). */
+void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf16 *x, const struct weight *w, const bf16 *h, int ldh, const bf16 *b, float s, int r, int R);
+void cuda_linear_dx_now(struct kctx *k, float beta, bf16 *dx, const bf16 *dy, const struct weight *w, int R);
+void cuda_add_now(struct kctx *k, bf16 *y, const bf16 *a, const bf16 *b, int64_t n); /* y = a + b */
+
+/* Attention of heads of 64 values where k->wgmma (attention_wide.cu); delta = dout·o, (rows,H). */
+void cuda_attention_wide(struct kctx *c, bf16 *o, float *lse, const bf16 *q, const bf16 *k, const bf16 *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale);
+void cuda_attention_bwd_wide(struct kctx *c, bf16 *dq, bf16 *dk, bf16 *dv, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const float *lse, const float *delta, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale);
+bool cuda_has_wgmma(void);
 
 /* dst(n) bf16 = src(n) f32 */
 void cuda_to_bf16(struct kctx *k, bf16 *dst, const float *src, int64_t n);
@@ -136,5 +150,11 @@ scatter_rows_fn cuda_scatter_rows;
 cross_entropy_fn cuda_cross_entropy;
 sumsq_fn cuda_sumsq;
 adamw_fn cuda_adamw;
+adapted_fn cuda_adapted;
+adapted_bwd_fn cuda_adapted_bwd;
+swiglu_bwd_again_fn cuda_swiglu_bwd_again;
+decode_layer_fn cuda_decode_layer;
+decode_head_fn cuda_decode_head;
+choose_fn cuda_choose;
 }
 #endif

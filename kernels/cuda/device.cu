@@ -34,15 +34,18 @@ static enum kerr answer(struct kctx *k, cudaError_t e, const char *what) {
 }
 
 /* ---- memory ---- */
+static bool room_for_block(struct kctx *k) {
+    if (k->n_blocks < k->cap_blocks) return true;
+    int cap = k->cap_blocks ? 2 * k->cap_blocks : 64;
+    void **b = (void **)realloc(k->blocks, (size_t)cap * sizeof *b);
+    if (!b) return false;
+    k->blocks = b;
+    k->cap_blocks = cap;
+    return true;
+}
 static enum kerr dev_alloc(struct kctx *k, void **p, size_t bytes) {
     *p = NULL;
-    if (k->n_blocks == k->cap_blocks) {
-        int cap = k->cap_blocks ? 2 * k->cap_blocks : 64;
-        void **b = (void **)realloc(k->blocks, (size_t)cap * sizeof *b);
-        if (!b) return K_NOMEM;
-        k->blocks = b;
-        k->cap_blocks = cap;
-    }
+    if (!room_for_block(k)) return K_NOMEM;
     enum kerr rc = answer(k, cudaMalloc(p, bytes ? bytes : 1), "cudaMalloc");
     if (rc == K_OK) k->blocks[k->n_blocks++] = *p;
     return rc;
@@ -65,7 +68,8 @@ void *cuda_scratch(struct kctx *k, enum scratch which, size_t bytes) {
         cuda_fail(k, K_UNSUPPORTED, "scratch of %zu bytes within a graph: run the work once before it is captured", bytes);
         return NULL;
     }
-    cudaFree(k->scratch[which]);
+    if (k->n_graphs && k->scratch[which] && room_for_block(k)) k->blocks[k->n_blocks++] = k->scratch[which]; /* graphs go on using it: freed at the end */
+    else cudaFree(k->scratch[which]);
     k->scratch[which] = NULL;
     k->scratch_bytes[which] = 0;
     if (!cuda_ok(k, cudaMalloc(&k->scratch[which], bytes), "scratch")) {
@@ -143,6 +147,7 @@ static enum kerr graph_end(struct kctx *k, struct kgraph **out) {
     if (rc == K_OK) rc = answer(k, cudaGraphInstantiate(&x, g, 0), "graph");
     if (g) cudaGraphDestroy(g);
     *out = (struct kgraph *)x;
+    k->n_graphs += rc == K_OK;
     return rc;
 }
 static enum kerr graph_launch(struct kctx *k, struct kgraph *g) {
@@ -150,7 +155,9 @@ static enum kerr graph_launch(struct kctx *k, struct kgraph *g) {
     return answer(k, cudaGraphLaunch((cudaGraphExec_t)g, k->stream), "graph");
 }
 static void graph_free(struct kctx *k, struct kgraph *g) {
-    if (g) cudaGraphExecDestroy((cudaGraphExec_t)g);
+    if (!g) return;
+    cudaGraphExecDestroy((cudaGraphExec_t)g);
+    k->n_graphs--;
 }
 
 /* ---- opening ---- */
@@ -194,7 +201,15 @@ static void set_verbs(struct dev *d) {
     X(rope) X(attention) X(attention_bwd) X(kv_store) X(attention_cached) X(swiglu) X(swiglu_bwd) X(add) X(gather_rows) \
     X(scatter_rows) X(cross_entropy) X(sumsq) X(adamw)
 #define SET_OP(op) d->op = cuda_##op;
-static void set_ops(struct dev *d) { EACH_OP(SET_OP) }
+static void set_ops(struct dev *d) {
+    EACH_OP(SET_OP)
+    d->adapted = cuda_adapted;
+    d->adapted_bwd = cuda_adapted_bwd;
+    d->swiglu_bwd_again = cuda_swiglu_bwd_again;
+    d->decode_layer = cuda_decode_layer;
+    d->decode_head = cuda_decode_head;
+    d->choose = cuda_choose;
+}
 
 static char reason[300]; /* why the last open failed */
 static enum kerr refuse(enum kerr rc, const char **why, const char *fmt, ...) {
@@ -237,6 +252,11 @@ extern "C" __attribute__((visibility("default"))) enum kerr coador_cuda_open(str
         free(k);
         return refuse(K_NOMEM, why, "out of memory");
     }
+    cudaDeviceProp card;
+    cudaError_t e = cudaGetDeviceProperties(&card, index);
+    k->multiprocessors = card.multiProcessorCount;
+    k->overlaps = card.major >= 9;
+    k->wgmma = card.major == 9 && cuda_has_wgmma();
     k->index = index;
     snprintf(k->name, sizeof k->name, "cuda:%d", index);
     d->name = k->name;
@@ -245,7 +265,7 @@ extern "C" __attribute__((visibility("default"))) enum kerr coador_cuda_open(str
     set_verbs(d);
     set_ops(d);
     cublasStatus_t lt = CUBLAS_STATUS_SUCCESS;
-    cudaError_t e = cudaStreamCreateWithFlags(&k->stream, cudaStreamNonBlocking);
+    if (e == cudaSuccess) e = cudaStreamCreateWithFlags(&k->stream, cudaStreamNonBlocking);
     if (e == cudaSuccess) e = cudaMalloc(&k->workspace, WORKSPACE_BYTES);
     if (e == cudaSuccess) lt = cublasLtCreate(&k->lt);
     if (e != cudaSuccess || lt != CUBLAS_STATUS_SUCCESS) {

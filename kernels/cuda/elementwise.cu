@@ -80,10 +80,10 @@ void cuda_swiglu(struct kctx *k, void *y, const void *gate, const void *up, int6
     launched(k, "swiglu");
 }
 
-template <int V> static __global__ void swiglu_bwd(bf16 *dgate, bf16 *dup, const bf16 *dy, const bf16 *gate, const bf16 *up, int64_t n) {
+template <int V> static __global__ void swiglu_bwd(bf16 *dgate, bf16 *dup, bf16 *y, const bf16 *dy, const bf16 *gate, const bf16 *up, int64_t n) {
     int64_t i = AT(V);
     if (i >= n) return;
-    float g[V], u[V], d[V];
+    float g[V], u[V], d[V], o[V];
     load<V>(g, gate + i);
     load<V>(u, up + i);
     load<V>(d, dy + i);
@@ -91,43 +91,48 @@ template <int V> static __global__ void swiglu_bwd(bf16 *dgate, bf16 *dup, const
     for (int j = 0; j < V; j++) {
         float s = sigmoid(g[j]), silu = g[j] * s;
         float dg = d[j] * u[j] * (s + silu * (1 - s));
+        o[j] = silu * u[j];
         u[j] = d[j] * silu;
         g[j] = dg;
     }
     store<V>(dgate + i, g);
     store<V>(dup + i, u);
+    if (y) store<V>(y + i, o);
 }
-void cuda_swiglu_bwd(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, int64_t n) {
+void cuda_swiglu_bwd_again(struct kctx *k, void *dgate, void *dup, void *y, const void *dy, const void *gate, const void *up, int64_t n) {
     cuda_flush(k);
     if (!n) return;
-    if (by_eight(n, dgate, dup, dy) && by_eight(n, gate, up))
-        swiglu_bwd<8><<<blocks_for(n / 8), 256, 0, k->stream>>>((bf16 *)dgate, (bf16 *)dup, (const bf16 *)dy, (const bf16 *)gate, (const bf16 *)up, n);
+    if (by_eight(n, dgate, dup, dy) && by_eight(n, gate, up, y))
+        swiglu_bwd<8><<<blocks_for(n / 8), 256, 0, k->stream>>>((bf16 *)dgate, (bf16 *)dup, (bf16 *)y, (const bf16 *)dy, (const bf16 *)gate, (const bf16 *)up, n);
     else
-        swiglu_bwd<1><<<blocks_for(n), 256, 0, k->stream>>>((bf16 *)dgate, (bf16 *)dup, (const bf16 *)dy, (const bf16 *)gate, (const bf16 *)up, n);
+        swiglu_bwd<1><<<blocks_for(n), 256, 0, k->stream>>>((bf16 *)dgate, (bf16 *)dup, (bf16 *)y, (const bf16 *)dy, (const bf16 *)gate, (const bf16 *)up, n);
     launched(k, "swiglu_bwd");
 }
+void cuda_swiglu_bwd(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, int64_t n) {
+    cuda_swiglu_bwd_again(k, dgate, dup, NULL, dy, gate, up, n);
+}
 
-template <int V> static __global__ void add(bf16 *y, const bf16 *x, int64_t n) {
+template <int V> static __global__ void add(bf16 *y, const bf16 *a, const bf16 *b, int64_t n) {
     int64_t i = AT(V);
     if (i >= n) return;
-    float a[V], b[V];
-    load<V>(a, y + i);
-    load<V>(b, x + i);
+    float u[V], v[V];
+    load<V>(u, a + i);
+    load<V>(v, b + i);
 #pragma unroll
-    for (int j = 0; j < V; j++) a[j] += b[j];
-    store<V>(y + i, a);
+    for (int j = 0; j < V; j++) u[j] += v[j];
+    store<V>(y + i, u);
 }
-void cuda_add_now(struct kctx *k, bf16 *y, const bf16 *x, int64_t n) {
+void cuda_add_now(struct kctx *k, bf16 *y, const bf16 *a, const bf16 *b, int64_t n) {
     if (!n) return;
-    if (by_eight(n, y, x))
-        add<8><<<blocks_for(n / 8), 256, 0, k->stream>>>(y, x, n);
+    if (by_eight(n, y, a, b))
+        add<8><<<blocks_for(n / 8), 256, 0, k->stream>>>(y, a, b, n);
     else
-        add<1><<<blocks_for(n), 256, 0, k->stream>>>(y, x, n);
+        add<1><<<blocks_for(n), 256, 0, k->stream>>>(y, a, b, n);
     launched(k, "add");
 }
 void cuda_add(struct kctx *k, void *y, const void *x, int64_t n) {
     cuda_flush(k);
-    cuda_add_now(k, (bf16 *)y, (const bf16 *)x, n);
+    cuda_add_now(k, (bf16 *)y, (bf16 *)y, (const bf16 *)x, n);
 }
 
 /* ---- rows ---- */
@@ -212,7 +217,7 @@ void cuda_rmsnorm_bwd(struct kctx *k, void *dx, const void *dy, const void *x, c
 }
 
 /* ---- RoPE: a block a row; the angles of the row are taken once for all heads ---- */
-static __global__ void rope(bf16 *x, const int32_t *pos, const float *inv_freq, float sign, int H, int D) {
+template <int V> static __global__ void rope(bf16 *x, const int32_t *pos, const float *inv_freq, float sign, int H, int D) {
     extern __shared__ float turn[]; /* cos, then sin */
     int half = D / 2;
     x += (int64_t)blockIdx.x * H * D;
@@ -223,16 +228,29 @@ static __global__ void rope(bf16 *x, const int32_t *pos, const float *inv_freq, 
         turn[half + d] = sign * s;
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < H * half; i += blockDim.x) {
+    for (int i = threadIdx.x * V; i < H * half; i += blockDim.x * V) {
         int d = i % half;
         bf16 *p = x + (int64_t)(i / half) * D + d;
-        float a = __bfloat162float(p[0]), b = __bfloat162float(p[half]), c = turn[d], s = turn[half + d];
-        p[0] = __float2bfloat16(a * c - b * s);
-        p[half] = __float2bfloat16(b * c + a * s);
+        float a[V], b[V];
+        load<V>(a, p);
+        load<V>(b, p + half);
+#pragma unroll
+        for (int j = 0; j < V; j++) {
+            float c = turn[d + j], s = turn[half + d + j], was = a[j];
+            a[j] = was * c - b[j] * s;
+            b[j] = b[j] * c + was * s;
+        }
+        store<V>(p, a);
+        store<V>(p + half, b);
     }
 }
 void cuda_rope(struct kctx *k, void *x, const int32_t *pos, const float *inv_freq, int sign, int R, int H, int D) {
     cuda_flush(k);
-    if (R > 0) rope<<<(unsigned)R, H * D / 2 < 128 ? 64 : 256, (size_t)D * sizeof(float), k->stream>>>((bf16 *)x, pos, inv_freq, (float)sign, H, D);
+    if (R <= 0) return;
+    size_t shared = (size_t)D * sizeof(float);
+    if (by_eight(D / 2, x))
+        rope<8><<<(unsigned)R, H * D / 16 < 128 ? 64 : 128, shared, k->stream>>>((bf16 *)x, pos, inv_freq, (float)sign, H, D);
+    else
+        rope<1><<<(unsigned)R, H * D / 2 < 128 ? 64 : 256, shared, k->stream>>>((bf16 *)x, pos, inv_freq, (float)sign, H, D);
     launched(k, "rope");
 }

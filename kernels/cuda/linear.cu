@@ -14,8 +14,7 @@ static __global__ void decode_odd(bf16 *dst, const struct weight w) {
     if (i < w.rows * w.cols) dst[i] = __float2bfloat16(weight_at(w, i / w.cols, i % w.cols));
 }
 
-/* The weight as bf16: itself, or decoded into scratch; NULL where there is no room. */
-static const bf16 *as_bf16(struct kctx *k, const struct weight *w) {
+const bf16 *cuda_as_bf16(struct kctx *k, const struct weight *w) {
     if (w->type == DT_BF16) return (const bf16 *)w->data;
     int64_t n = w->rows * w->cols;
     bf16 *dst = (bf16 *)cuda_scratch(k, SCRATCH_WEIGHT, (size_t)n * 2);
@@ -31,7 +30,7 @@ static const bf16 *as_bf16(struct kctx *k, const struct weight *w) {
 }
 
 /* y(r,n) for N rows of x: one warp an output column, eight values of the weight a lane at a time. */
-enum { GEMV_WARPS = 4, GEMV_ROWS = 8 };
+enum { GEMV_WARPS = 4 };
 template <int T, int N> static __global__ void __launch_bounds__(32 * GEMV_WARPS) gemv(float beta, bf16 *y, const bf16 *x, const struct weight w) {
     int64_t n = (int64_t)blockIdx.x * GEMV_WARPS + threadIdx.x / 32, K = w.cols;
     if (n >= w.rows) return;
@@ -80,14 +79,14 @@ void cuda_linear_now(struct kctx *k, float beta, bf16 *y, const bf16 *x, const s
         few_rows(k, beta, y, x, w, R);
         return;
     }
-    const bf16 *W = as_bf16(k, w);
+    const bf16 *W = cuda_as_bf16(k, w);
     if (W) cuda_gemm(k, true, false, N, R, K, 1, W, K, x, K, beta, y, N, false);
 }
 
 /* ---- waiting for LoRA ----
    A linear's result rounded to bf16 swallows a share of LoRA's that is below half a unit of its last place, as all are when a
-   training begins. So a linear waits until another op could see its result; if that op is lora_up on the same result, the
-   share is there first and the product is added to it in f32 (lora.cu). */
+   training begins. So a linear waits until another op could see its result; if that op is lora_up on the same result,
+   both are summed in f32 first (lora.cu, adapted.cu). */
 bool cuda_waits(const struct kctx *k, const void *p, bool reading) {
     for (int i = 0; i < k->n_pending; i++)
         if (k->pending[i].y == p || (reading && k->pending[i].x == p)) return true;
@@ -117,11 +116,14 @@ void cuda_linear(struct kctx *k, float beta, void *y, const void *x, const struc
     k->pending[k->n_pending++] = {beta, (bf16 *)y, (const bf16 *)x, *w, R};
 }
 
+void cuda_linear_dx_now(struct kctx *k, float beta, bf16 *dx, const bf16 *dy, const struct weight *w, int R) {
+    int N = (int)w->rows, K = (int)w->cols;
+    const bf16 *W = cuda_as_bf16(k, w);
+    if (W) cuda_gemm(k, false, false, K, R, N, 1, W, K, dy, N, beta, dx, K, false);
+}
 void cuda_linear_dx(struct kctx *k, float beta, void *dx, const void *dy, const struct weight *w, int R) {
     cuda_flush(k);
-    int N = (int)w->rows, K = (int)w->cols;
-    const bf16 *W = as_bf16(k, w);
-    if (W) cuda_gemm(k, false, false, K, R, N, 1, W, K, (const bf16 *)dy, N, beta, dx, K, false);
+    cuda_linear_dx_now(k, beta, (bf16 *)dx, (const bf16 *)dy, w, R);
 }
 
 static __global__ void embed(bf16 *y, const struct weight w, const int32_t *ids) {

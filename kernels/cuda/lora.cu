@@ -22,15 +22,18 @@ void cuda_lora_down(struct kctx *k, void *h, const void *x, const float *A, int 
     if (a) cuda_gemm(k, true, false, r, R, K, 1, a, K, (const bf16 *)x, K, 0, h, r, false);
 }
 
-/* Onto a linear that waits (linear.cu): the share first, the product added to it in f32. Where that is itself added to
-   something (a residual stream), both are summed beside it. */
+/* Onto a linear that waits (linear.cu). Few rows: the share first, for the product is added to it in f32. */
 static void with_linear(struct kctx *k, const struct pending *p, const bf16 *h, const bf16 *b, float s, int r) {
     int N = (int)p->w.rows;
+    if (p->R > GEMV_ROWS) {
+        cuda_linear_with_share(k, p->beta == 0 ? NULL : p->y, p->y, p->x, &p->w, h, r, b, s, r, p->R);
+        return;
+    }
     bf16 *sum = p->beta == 0 ? p->y : (bf16 *)cuda_scratch(k, SCRATCH_SHARE, (size_t)p->R * (size_t)N * 2);
     if (!sum) return;
     cuda_gemm(k, true, false, N, p->R, r, s, b, r, h, r, 0, sum, N, false);
     cuda_linear_now(k, 1, sum, p->x, &p->w, p->R);
-    if (sum != p->y) cuda_add_now(k, p->y, sum, (int64_t)p->R * N);
+    if (sum != p->y) cuda_add_now(k, p->y, p->y, sum, (int64_t)p->R * N);
 }
 
 void cuda_lora_up(struct kctx *k, void *y, const void *h, const float *B, float s, int R, int r, int N) {

@@ -3,14 +3,17 @@
 #define COADOR_CUDA_WEIGHT_CUH
 #include "kernels/cuda/cuda.cuh"
 
-static __constant__ float table_nf4[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
+/* Sixteen words lie in sixteen banks: lanes that read different ones do not wait for each other, as they would in constant memory. */
+static __device__ const float table_nf4[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
                                            0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
-static __constant__ float table_fp4[16] = {0.0f, 0.0625f / 12, 8 / 12.0f, 1.0f, 4 / 12.0f, 6 / 12.0f, 2 / 12.0f, 3 / 12.0f, 0.0f, -0.0625f / 12, -8 / 12.0f, -1.0f, -4 / 12.0f, -6 / 12.0f, -2 / 12.0f, -3 / 12.0f};
+static __device__ const float table_fp4[16] = {0.0f, 0.0625f / 12, 8 / 12.0f, 1.0f, 4 / 12.0f, 6 / 12.0f, 2 / 12.0f, 3 / 12.0f, 0.0f, -0.0625f / 12, -8 / 12.0f, -1.0f, -4 / 12.0f, -6 / 12.0f, -2 / 12.0f, -3 / 12.0f};
 
 static __device__ inline float half_at(const uint8_t *p) { return __half2float(*(const __half *)p); }
+/* By a power of two, of which only the host knows that it is one. */
+static __device__ inline int64_t over(int64_t x, int power) { return x >> (31 - __clz(power)); }
 static __device__ inline float block_scale(const struct weight &w, int64_t b) {
     if (!w.scale_q) return w.scale[b];
-    return __fadd_rn(__fmul_rn(w.scale_map[w.scale_q[b]], w.scale[b / w.nested]), w.offset); /* rounded before the sum */
+    return __fadd_rn(__fmul_rn(w.scale_map[w.scale_q[b]], w.scale[over(b, w.nested)]), w.offset); /* rounded before the sum */
 }
 
 /* Value (r, c); every type, any place. */
@@ -27,7 +30,7 @@ static __device__ float weight_at(const struct weight &w, int64_t r, int64_t c) 
     case DT_NF4:
     case DT_FP4: {
         int q = at & 1 ? p[at / 2] & 15 : p[at / 2] >> 4;
-        return (w.type == DT_NF4 ? table_nf4 : table_fp4)[q] * block_scale(w, at / w.block);
+        return (w.type == DT_NF4 ? table_nf4 : table_fp4)[q] * block_scale(w, over(at, w.block));
     }
     case DT_Q8_0: p += at / 32 * 34; return half_at(p) * (float)(int8_t)p[2 + i];
     case DT_Q4_0: p += at / 32 * 18; return half_at(p) * (float)((i < 16 ? p[2 + i] & 15 : p[i - 14] >> 4) - 8);
@@ -68,7 +71,7 @@ template <int T> static __device__ inline void weight_eight(float v[8], const st
         for (int j = 0; j < 8; j++) v[j] = (float)(int8_t)((j < 4 ? q.x : q.y) >> 8 * (j % 4)) * s;
     } else if constexpr (T == DT_NF4 || T == DT_FP4) {
         unsigned q = *(const unsigned *)(p + at / 2);
-        float s = block_scale(w, at / w.block);
+        float s = block_scale(w, over(at, w.block));
 #pragma unroll
         for (int j = 0; j < 8; j++) v[j] = (T == DT_NF4 ? table_nf4 : table_fp4)[q >> 8 * (j / 2) + (j & 1 ? 0 : 4) & 15] * s;
     } else if constexpr (T == DT_Q8_0) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA card: the ops against their reference, training parity with the CPU, and the speed table of a
 # random Llama-3.2-1B. One JSON line a row on stdout, all else on stderr; 0 when every test passed.
-# usage: cuda.sh BUILD [PART ...]     parts: ops parity speed profile memcheck (default: ops parity speed)
-# BUILD: made by `make CUDA=1 all tests`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
+# usage: cuda.sh BUILD [PART ...]     parts: ops parity speed lengths profile sanitize (default: ops parity speed)
+# BUILD: made by `make CUDA=1 all tests BUILD/tests/bench/cuda_decode`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
 # tests/oracle/shorten_gguf.py), else FETCHED's. NF4=1 adds the rows of the quantised base. Needs CUDA's libraries and 16 GB of
 # memory; jq is not needed, python3 only for `profile`.
 set -uo pipefail
@@ -71,14 +71,14 @@ train() { # train NAME MODEL ROWS STEPS BATCH TOKENS_PER_PASS DROPOUT
         }' "$work/adapter/metrics.jsonl"
 }
 
-generate() { # generate NAME MODEL BATCH: 300-token prompts, 128 new tokens; tokens/s of the whole run, prompts included
-    awk -v n="$3" 'BEGIN { for (i = 0; i < n; i++) { s = ""; for (t = 0; t < 150; t++) s = s " " (i * 7 + t * 13) % 10; print "{\"prompt\":\"" s "\"}" } }' >"$work/prompts"
+generation() { # generation MODEL: ids in, ids out, batch 1 and 32; and a process from its start to its first token
     local t0 t1
-    t0=$(date +%s.%N)
-    "$tools/generate" --model "$2" --device "$COADOR_DEVICE" -n 1 --batch "$3" "$work/prompts" >"$work/one" || failed=1
-    t1=$(date +%s.%N)
-    "$tools/generate" --model "$2" --device "$COADOR_DEVICE" -n 257 --batch "$3" "$work/prompts" >"$work/many" || failed=1
-    awk -v name="$1" -v card="$card" -v a="$t0" -v b="$t1" -v c="$(date +%s.%N)" -v n="$3" 'BEGIN { printf "{\"work\":\"%s\",\"tok_s\":%.0f,\"start_s\":%.2f,\"card\":\"%s\"}\n", name, 256 * n / ((c - b) - (b - a)), b - a, card }'
+    "$build/tests/bench/cuda_decode" "$1" "$COADOR_DEVICE" 1 32 | sed "s|\"model\":\"[^\"]*/|\"model\":\"|; s|}$|,\"card\":\"$card\"}|" || failed=1
+    printf '{"prompt":"One two three"}\n' >"$work/prompt"
+    t0=$(date +%s%N)
+    "$tools/generate" --model "$1" --device "$COADOR_DEVICE" -n 1 --batch 1 "$work/prompt" >"$work/one" || failed=1
+    t1=$(date +%s%N)
+    printf '{"model":"%s","start_ms":%d,"card":"%s"}\n' "${1##*/}" $(((t1 - t0) / 1000000)) "$card"
 }
 
 speed() {
@@ -90,10 +90,9 @@ speed() {
     if [ -n "${NF4:-}" ] && "$tools/quantize" --to nf4 --double-quant --quiet -o "$work/nf4" "$work/model" >&2; then
         train "8 x 2048, NF4, dropout 0" "$work/nf4" "$work/long" 12 8 16384 0
         train "notebook rows, NF4, dropout 0.1" "$work/nf4" "$work/notebook" 24 16 8192 0.1
-        generate "decode, batch 1, NF4" "$work/nf4" 1
+        generation "$work/nf4"
     fi
-    generate "decode, batch 1, bf16" "$work/model" 1
-    generate "decode, batch 32, bf16" "$work/model" 32
+    generation "$work/model"
 }
 
 profile() { # time by kernel of one step, under ncu (which runs kernels one by one)
@@ -117,13 +116,24 @@ print(json.dumps({"kernel": "all", "ms": round(sum(total.values()), 3), "calls":
 PY
 }
 
-memcheck() {
-    for name in ops linear weight attention; do
-        compute-sanitizer --tool memcheck --error-exitcode 9 "$build/tests/kernels/test_$name" >"$work/out" 2>&1
-        rc=$?
-        tail -5 "$work/out" >&2
-        [ "$rc" = 0 ] || failed=1
-        printf '{"memcheck":"%s","exit":%d,"card":"%s"}\n' "$name" "$rc" "$card"
+lengths() { # speed against the length of sequences, 16,384 tokens a step
+    model
+    for n in 256 512 1024 2048 4096 8192 16384; do
+        rows $((16384 / n * 8)) "$n" 0 >"$work/rows"
+        train "length $n, bf16" "$work/model" "$work/rows" 8 $((16384 / n)) 16384 0
+    done
+}
+
+# initcheck does not see what cuBLASLt's kernels store by bulk copies: what reads a product is reported by it, cuBLASLt's own sums too
+sanitize() {
+    for tool in memcheck racecheck; do
+        for name in ops linear weight attention; do
+            compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/tests/kernels/test_$name" >"$work/out" 2>&1
+            rc=$?
+            tail -5 "$work/out" >&2
+            [ "$rc" = 0 ] || failed=1
+            printf '{"%s":"%s","exit":%d,"card":"%s"}\n' "$tool" "$name" "$rc" "$card"
+        done
     done
 }
 
@@ -131,7 +141,7 @@ for part in $parts; do
     case $part in
     ops) tests kernels ops linear weight attention ;;
     parity) tests model card ;;
-    speed | profile | memcheck) "$part" ;;
+    speed | lengths | profile | sanitize) "$part" ;;
     *) echo "cuda.sh: no part $part" >&2; exit 2 ;;
     esac
 done

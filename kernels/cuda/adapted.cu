@@ -1,0 +1,97 @@
+/* The linears of one input with LoRA on each: its thin products read that input, and write its gradient, once for all of them. A share
+   and the frozen product are summed in f32 before the result is rounded: cuBLASLt rounds a product to bf16 before it adds it to a
+   bf16 result, and then a share below half a unit of the last place, as all are when a training begins, is mostly lost. */
+#include "kernels/cuda/cuda.cuh"
+
+struct pieces { const float *from[2 * ADAPTED_MOST]; int64_t end[2 * ADAPTED_MOST]; int n; };
+static __global__ void stack(bf16 *dst, struct pieces p) {
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= p.end[p.n - 1]) return;
+    int j = 0;
+    while (i >= p.end[j]) j++;
+    dst[i] = __float2bfloat16(p.from[j][i - (j ? p.end[j - 1] : 0)]);
+}
+
+/* A of all, one below the other, then B of each, as bf16. */
+static const bf16 *stacked(struct kctx *k, const struct adapted *a, const bf16 *b[ADAPTED_MOST]) {
+    struct pieces p = {};
+    int64_t at = 0;
+    for (int i = 0; i < 2 * a->n; i++) {
+        p.from[i] = i < a->n ? a->A[i] : a->B[i - a->n];
+        p.end[i] = at += a->r * (i < a->n ? a->w[i].cols : a->w[i - a->n].rows);
+    }
+    p.n = 2 * a->n;
+    bf16 *dst = (bf16 *)cuda_scratch(k, SCRATCH_FACTOR, (size_t)at * sizeof(bf16));
+    if (!dst) return NULL;
+    for (int j = 0; j < a->n; j++) b[j] = dst + p.end[a->n + j - 1];
+    stack<<<(unsigned)ceil_div(at, 256), 256, 0, k->stream>>>(dst, p);
+    launched(k, "rounding to bf16");
+    return dst;
+}
+
+static __global__ void take_sum(bf16 *y, const bf16 *onto, const float *sum, int64_t n) {
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) y[i] = __float2bfloat16(sum[i] + (onto ? __bfloat162float(onto[i]) : 0));
+}
+void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf16 *x, const struct weight *w, const bf16 *h, int ldh, const bf16 *b, float s, int r, int R) {
+    int N = (int)w->rows, K = (int)w->cols;
+    float *sum = (float *)cuda_scratch(k, SCRATCH_SHARE, (size_t)R * (size_t)N * sizeof(float));
+    const bf16 *W = sum ? cuda_as_bf16(k, w) : NULL;
+    if (!W) return;
+    cuda_gemm(k, true, false, N, R, r, s, b, r, h, ldh, 0, sum, N, true);
+    cuda_gemm(k, true, false, N, R, K, 1, W, K, x, K, 1, sum, N, true);
+    take_sum<<<(unsigned)ceil_div((int64_t)R * N, 256), 256, 0, k->stream>>>(y, onto, sum, (int64_t)R * N);
+    launched(k, "linear with LoRA");
+}
+
+void cuda_adapted(struct kctx *k, const void *onto, void *const *y, const void *x, const void *xd, void *h, const struct adapted *a, int R) {
+    const bf16 *b[ADAPTED_MOST];
+    cuda_flush(k);
+    const bf16 *A = stacked(k, a, b);
+    int r = a->r, all = a->n * r, K = (int)a->w[0].cols;
+    if (!A) return;
+    cuda_gemm(k, true, false, all, R, K, 1, A, K, (const bf16 *)xd, K, 0, h, all, false);
+    for (int j = 0; j < a->n; j++)
+        cuda_linear_with_share(k, (const bf16 *)onto, (bf16 *)y[j], (const bf16 *)x, &a->w[j], (const bf16 *)h + j * r, all, b[j], a->s, r, R);
+}
+
+struct targets { float *to[ADAPTED_MOST]; };
+static __global__ void add_pieces(struct targets t, const float *from, int64_t each) {
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < each) t.to[blockIdx.y][i] += from[blockIdx.y * each + i];
+}
+
+/* dA of all in one product, then to each its own. */
+static void gradients_a(struct kctx *k, float *const *dA, const bf16 *dh, const bf16 *xd, const struct adapted *a, int R) {
+    int all = a->n * a->r, K = (int)a->w[0].cols;
+    if (a->n == 1) {
+        cuda_gemm(k, false, true, K, all, R, 1, xd, K, dh, all, 1, dA[0], K, true);
+        return;
+    }
+    float *sum = (float *)cuda_scratch(k, SCRATCH_GRADIENT, (size_t)all * (size_t)K * sizeof(float));
+    if (!sum) return;
+    cuda_gemm(k, false, true, K, all, R, 1, xd, K, dh, all, 0, sum, K, true);
+    struct targets t = {};
+    int64_t each = (int64_t)a->r * K;
+    for (int j = 0; j < a->n; j++) t.to[j] = dA[j];
+    add_pieces<<<dim3((unsigned)ceil_div(each, 256), (unsigned)a->n), 256, 0, k->stream>>>(t, sum, each);
+    launched(k, "adding gradients");
+}
+
+void cuda_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, float *const *dB, const void *const *dy, const void *xd, const void *h, void *dh, const struct adapted *a, int R) {
+    const bf16 *b[ADAPTED_MOST];
+    cuda_flush(k);
+    const bf16 *A = stacked(k, a, b), *hb = (const bf16 *)h;
+    bf16 *dhb = (bf16 *)dh;
+    int r = a->r, all = a->n * r, K = (int)a->w[0].cols;
+    if (!A) return;
+    for (int j = 0; j < a->n; j++) {
+        int N = (int)a->w[j].rows;
+        cuda_gemm(k, false, false, r, R, N, a->s, b[j], r, (const bf16 *)dy[j], N, 0, dhb + j * r, all, false);
+        cuda_gemm(k, false, true, r, N, R, a->s, hb + j * r, all, (const bf16 *)dy[j], N, 1, dB[j], r, true);
+    }
+    if (xd) gradients_a(k, dA, dhb, (const bf16 *)xd, a, R);
+    if (!dx) return;
+    cuda_gemm(k, false, false, K, R, all, 1, A, K, dhb, all, 0, dxd ? dxd : dx, K, false);
+    for (int j = 0; j < a->n; j++) cuda_linear_dx_now(k, dxd && j == 0 ? 0 : 1, (bf16 *)dx, (const bf16 *)dy[j], &a->w[j], R);
+}
