@@ -57,5 +57,5 @@ exits "a broken line" 3 'bad.jsonl:1:' gen -o out.jsonl bad.jsonl
 ok "leaves no output" test ! -e out.jsonl
 exits "a full disk" 4 'No space' sh -c '"$0" generate --model "$1" -n 1 q.jsonl >/dev/full' "$coador" "$M"
 exits "no such device" 5 'device' gen --device cuda:9 q.jsonl
-exits "options that mean nothing" 2 'has no meaning' gen --score --temperature 1 q.jsonl
+exits "options that mean nothing" 2 'with --top-k only' gen --score --temperature 1 q.jsonl
 done_testing
