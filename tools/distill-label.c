@@ -2,9 +2,9 @@
    coador distill-label --teacher openai:gpt-5-mini --schema schema.json --reasoning-key reasoning --cache answers.jsonl rows.jsonl >train.jsonl */
 #include "common/io/opt.h"
 #include "common/io/progress.h"
-#include "common/io/queue.h"
+#include "common/io/window.h"
 #include "common/label/question.h"
-#include "common/label/result.h"
+#include "common/label/summary.h"
 #include "common/label/twotask.h"
 #include <stdlib.h>
 #include <string.h>
@@ -38,16 +38,11 @@ struct job {
     struct results results;
     struct batchfile_results batches;
     struct asker *asker;
-    struct record_queue *in;
+    struct window window; /* of struct row */
     struct out out, rejects, exported;
     struct progress progress;
     struct buf line;
-    /* records in input order: numbers first..next-1 are in the ring */
-    struct row *ring;
-    int window;
-    uint64_t first, next;
     int64_t passed; /* records that came with an error */
-    bool input_ended;
 };
 
 static void check(int rc, const struct err *e) {
@@ -178,9 +173,7 @@ static void open_all(struct job *j) {
                                        .most = j->agree == 1, .strict = j->strict, .min_confidence = j->min_confidence, .lead = j->lead};
     results_init(&j->results, &rules);
     int64_t widest = j->concurrency > j->batch ? j->concurrency : j->batch;
-    j->window = (int)(AHEAD * widest);
-    j->ring = xcalloc((size_t)j->window, sizeof *j->ring);
-    if (!(j->in = record_queue_open(j->input, 256, &e))) die_err(&e);
+    check(window_open(&j->window, j->input, 256, (int)(AHEAD * widest), sizeof(struct row), &e), &e);
     check(j->export ? out_open(&j->exported, j->export, &e) : out_open(&j->out, j->output, &e), &e);
     if (j->rejects_path) check(out_open(&j->rejects, j->rejects_path, &e), &e);
     for (int i = 0; i < j->n_teachers; i++)
@@ -189,8 +182,6 @@ static void open_all(struct job *j) {
 }
 
 /* ---- records ---- */
-static struct row *at(struct job *j, uint64_t number) { return &j->ring[number % (uint64_t)j->window]; }
-
 static void ask(struct job *j, struct row *w) {
     w->asks = xcalloc((size_t)j->n_asks, sizeof *w->asks);
     for (int i = 0; i < j->n_asks; i++) {
@@ -208,30 +199,27 @@ static bool has_error(const struct record *r) {
     return error && error->type != JSON_NULL;
 }
 
-/* Reads one record into the ring: false when none can be had now. */
+/* Reads one record into the window: false when none can be had now. */
 static bool admit(struct job *j, bool wait) {
     struct err e = ERR_INIT;
     struct record *r;
-    if (j->input_ended || j->next - j->first == (uint64_t)j->window) return false;
-    int rc = record_queue_take(j->in, wait, &r, &e);
+    int rc = window_take(&j->window, wait, &r, &e);
     check(rc, &e);
-    if (rc == 0) j->input_ended = true;
-    if (rc != 1) return false;
-    struct row *w = at(j, j->next);
+    if (!rc) return false;
+    struct row *w = window_at(&j->window, j->window.next - 1);
     w->r = r;
     w->asks = NULL;
     buf_clear(&w->messages);
     if (has_error(r)) { /* failed before: goes on as it came */
         j->passed++;
     } else if (question_put(&j->question, r, &w->messages, &e) < 0) {
-        if (j->template && !j->next) die(e.code, "record 1: %s", e.msg); /* the template's mistake rather than the record's */
+        if (j->template && j->window.next == 1) die(e.code, "record 1: %s", e.msg); /* the template's mistake rather than the record's */
         record_fail(r, "parsed", "%s", e.msg);
         record_set_null(r, "completion");
         j->results.failed++;
     } else {
         ask(j, w);
     }
-    j->next++;
     return true;
 }
 
@@ -258,28 +246,29 @@ static void show_progress(struct job *j) {
     const struct asker_counts *c = asker_counts(j->asker);
     struct buf b = BUF_INIT;
     buf_addf(&b, "cost %.4g", c->cost);
-    for (int f = 0; f < FAULTS; f++)
-        if (c->faults[f]) buf_addf(&b, "  %s %lld", fault_names[f], (long long)c->faults[f]);
-    progress_at(&j->progress, (int64_t)j->first, b.p);
+    label_put_faults(&b, c, "  ", "  ");
+    progress_at(&j->progress, (int64_t)j->window.first, b.p);
     buf_release(&b);
 }
 
-/* Writes the records at the head that have ended, at once: a reader downstream need not wait for the end. */
+/* Writes the records at the head that have ended, at once. */
 static void emit(struct job *j) {
+    struct err e = ERR_INIT;
     bool wrote = false;
-    for (; j->first < j->next && ended(j, at(j, j->first)); j->first++) {
-        write_row(j, at(j, j->first));
+    for (struct row *w; (w = window_oldest(&j->window)) && ended(j, w); window_drop(&j->window)) {
+        write_row(j, w);
         wrote = true;
     }
-    if (wrote && !j->export && fflush(j->out.f)) die(RC_IO, "cannot write the output: %m");
+    if (wrote && !j->export) check(out_flush(&j->out, &e), &e);
     show_progress(j);
 }
 
 static void run(struct job *j) {
     struct err e = ERR_INIT;
-    while (!j->input_ended || j->first < j->next) {
-        while (admit(j, asker_idle(j->asker) && j->first == j->next)) {}
-        bool more = !j->input_ended && j->next - j->first < (uint64_t)j->window;
+    const struct window *w = &j->window;
+    while (!w->ended || !window_empty(w)) {
+        while (admit(j, asker_idle(j->asker) && window_empty(w))) {}
+        bool more = !w->ended && !window_full(w);
         if (asker_run(j->asker, more ? 0.01 : 1, &e) < 0) {
             struct err ignored;
             asker_free(j->asker, &ignored); /* what was paid for is kept */
@@ -290,84 +279,33 @@ static void run(struct job *j) {
 }
 
 /* ---- the end ---- */
-static void put_faults(struct buf *b, const struct asker_counts *c, const char *before) {
-    for (int f = 0; f < FAULTS; f++) {
-        if (!c->faults[f]) continue;
-        buf_addf(b, "%s%s %lld", before, fault_names[f], (long long)c->faults[f]);
-        before = ", ";
-    }
+static void note_lines(char *lines) {
+    for (char *line; (line = strsep(&lines, "\n"));) note("%s", line);
 }
 
 static void tell(struct job *j) {
     const struct asker_counts *c = asker_counts(j->asker);
-    const struct results *s = &j->results;
+    const struct label_summary s = {j->window.next, j->passed, &j->results, c, j->imports.n ? &j->batches : NULL, j->teachers};
     struct buf b = BUF_INIT;
+    struct err e = ERR_INIT;
     if (j->export) {
         note("%lld requests written, %lld answers are in the cache", (long long)c->asked, (long long)c->cached);
-        return;
+    } else {
+        label_summary_text(&s, &b);
+        note_lines(b.p);
+        if (c->unknown_tokens && j->defaults.price_in + j->defaults.price_out > 0) warn("%lld answers came without their tokens: the cost is too low", (long long)c->unknown_tokens);
     }
-    buf_addf(&b, "%llu records: %lld labelled, %lld failed", (unsigned long long)j->next, (long long)s->answered, (long long)(s->failed + j->passed));
-    if (s->partly) buf_addf(&b, "; %lld with reasoning that disagrees with the vote in some field", (long long)s->partly);
-    buf_addf(&b, "\ndistill-label: %lld answers asked for, %lld from the cache; %lld + %lld tokens, cost %.6g, of which now %.6g", (long long)c->asked,
-             (long long)c->cached, (long long)c->tokens_in, (long long)c->tokens_out, c->cost, c->cost_new);
-    put_faults(&b, c, "\ndistill-label: faults: ");
-    if (j->imports.n)
-        buf_addf(&b, "\ndistill-label: batch: %lld answers, %lld errors, %lld repeated", (long long)j->batches.results, (long long)j->batches.errors, (long long)j->batches.repeated);
-    note("%s", b.p);
     buf_clear(&b);
-    results_agreement_text(s, &b);
-    if (b.n) note("%s", b.p);
-    if (c->unknown_tokens && j->defaults.price_in + j->defaults.price_out > 0) warn("%lld answers came without their tokens: the cost is too low", (long long)c->unknown_tokens);
+    label_summary_json(&s, &b);
+    if (j->summary) check(io_write_file(j->summary, b.p, b.n, &e), &e);
     buf_release(&b);
-}
-
-static void write_summary(struct job *j) {
-    const struct asker_counts *c = asker_counts(j->asker);
-    const struct results *s = &j->results;
-    struct err e = ERR_INIT;
-    struct buf b = BUF_INIT;
-    buf_addf(&b, "{\"records\":%llu,\"labelled\":%lld,\"failed\":%lld,\"partly_agreeing\":%lld,\"mean_confidence\":", (unsigned long long)j->next, (long long)s->answered,
-             (long long)(s->failed + j->passed), (long long)s->partly);
-    json_put_number(&b, s->confidence / (double)s->answered);
-    buf_adds(&b, ",\"teachers\":[");
-    for (int i = 0; i < j->n_teachers; i++) {
-        if (i) buf_addc(&b, ',');
-        json_put_string(&b, j->teachers[i].spec, strlen(j->teachers[i].spec));
-    }
-    buf_addf(&b, "],\"samples\":%lld,\"asked\":%lld,\"cached\":%lld,\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"answers_without_tokens\":%lld,\"cost\":",
-             (long long)j->samples, (long long)c->asked, (long long)c->cached, (long long)c->tokens_in, (long long)c->tokens_out, (long long)c->unknown_tokens);
-    json_put_number(&b, c->cost);
-    buf_adds(&b, ",\"cost_now\":");
-    json_put_number(&b, c->cost_new);
-    buf_adds(&b, ",\"faults\":{");
-    for (int f = 0; f < FAULTS; f++) buf_addf(&b, "%s\"%s\":%lld", f ? "," : "", fault_names[f], (long long)c->faults[f]);
-    buf_adds(&b, "},\"agreement\":");
-    results_agreement_json(s, &b);
-    buf_adds(&b, "}\n");
-    check(io_write_file(j->summary, b.p, b.n, &e), &e);
-    buf_release(&b);
-}
-
-/* Lines of the input, for the time that is left; 0 where they cannot be counted beforehand. */
-static int64_t count_records(const struct job *j) {
-    struct err e;
-    struct map m;
-    int64_t n = 0;
-    if (!strcmp(j->input, "-") || map_open(&m, j->input, &e) < 0) return 0;
-    for (const unsigned char *p = m.p, *end = m.p + m.n; p && p < end; n++) {
-        const unsigned char *nl = memchr(p, '\n', (size_t)(end - p));
-        p = nl ? nl + 1 : end;
-    }
-    map_close(&m);
-    return n;
 }
 
 static void release(struct job *j) {
-    for (int i = 0; i < j->window; i++) buf_release(&j->ring[i].messages);
-    free(j->ring);
+    for (int i = 0; i < j->window.slots; i++) buf_release(&((struct row *)window_slot(&j->window, i))->messages);
+    window_close(&j->window);
     for (int i = 0; i < j->n_teachers; i++) teacher_release(&j->teachers[i]);
     free(j->teachers);
-    record_queue_close(j->in);
     question_release(&j->question);
     results_release(&j->results);
     batchfile_release(&j->batches);
@@ -384,13 +322,12 @@ int main(int argc, char **argv) {
     struct err e = ERR_INIT;
     parse(&j, argc, argv);
     open_all(&j);
-    progress_start(&j.progress, "labelling", "records", count_records(&j));
+    progress_start(&j.progress, "labelling", "records", io_count_lines(j.input));
     run(&j);
     progress_end(&j.progress);
     check(j.export ? out_commit(&j.exported, &e) : out_commit(&j.out, &e), &e);
     if (j.rejects_path) check(out_commit(&j.rejects, &e), &e);
     tell(&j);
-    if (j.summary) write_summary(&j);
     const bool stopped = asker_counts(j.asker)->stopped;
     const int64_t failed = j.results.failed + j.passed;
     check(asker_free(j.asker, &e), &e);

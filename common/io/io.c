@@ -154,6 +154,19 @@ void map_close(struct map *m) {
     *m = (struct map){0};
 }
 
+int64_t io_count_lines(const char *path) {
+    struct err e;
+    struct map m;
+    int64_t n = 0;
+    if (is_std(path) || map_open(&m, path, &e) < 0) return 0;
+    for (const unsigned char *p = m.p, *end = m.p + m.n; p && p < end; n++) {
+        const unsigned char *nl = memchr(p, '\n', (size_t)(end - p));
+        p = nl ? nl + 1 : end;
+    }
+    map_close(&m);
+    return n;
+}
+
 void map_drop(const void *p, size_t n) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)p + page - 1) / page * page, to = ((uintptr_t)p + n) / page * page;
     if (to > from) madvise((void *)from, to - from, MADV_DONTNEED);
@@ -208,6 +221,8 @@ static int why_not(FILE *f) {
     errno = 0;
     return write(fileno(f), "", 1) < 0 && errno ? errno : EIO;
 }
+
+int out_flush(struct out *o, struct err *e) { return fflush(o->f) ? err_sys(e, "cannot write the output") : 0; }
 
 int out_commit(struct out *o, struct err *e) {
     if (!o->path) return fflush(o->f) || ferror(o->f) ? err_sys(e, "cannot write standard output") : 0;

@@ -41,6 +41,8 @@ struct out {
     char *path, *tmp; /* NULL for stdout; a device or pipe has no tmp and is written in place */
 };
 int out_open(struct out *o, const char *path, struct err *e);
+/* Hands on what was written so far, for a reader downstream who need not wait for the end. */
+int out_flush(struct out *o, struct err *e);
 /* Flushes, syncs and puts the file in place; for stdout only flushes. After an error the temporary is gone. */
 int out_commit(struct out *o, struct err *e);
 /* Drops what was written. Temporaries still open at exit(3) or at SIGINT/SIGTERM/SIGHUP are removed by themselves. */
@@ -55,6 +57,8 @@ int io_remove_tree(const char *path, struct err *e);
 char *io_tmpdir(const char *path, struct err *e);
 /* fsyncs every file in tmpdir, replaces `path` by it (an old directory is moved away, then deleted), frees tmpdir. */
 int io_commit_dir(char *tmpdir, const char *path, struct err *e);
+/* Lines of a file; 0 for "-" and where it cannot be mapped: a number for progress bars. */
+int64_t io_count_lines(const char *path);
 /* A nameless file in the folder that TMPDIR names (or /tmp), gone when it is closed: its descriptor, or -1. */
 int io_scratch(struct err *e);
 bool io_exists(const char *path);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *tool = "coador", *synopsis = "";
 static const char *given[64];
@@ -180,4 +181,8 @@ int opt_given(const char *name) {
     for (int i = 0; i < n_given; i++)
         if (!strcmp(given[i], name)) return 1;
     return 0;
+}
+
+void opt_refuse_terminal(const char *output) {
+    if ((!output || !strcmp(output, "-")) && isatty(STDOUT_FILENO)) die_usage("standard output is a terminal: name a file by -o, or pipe it");
 }

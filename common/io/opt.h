@@ -37,6 +37,8 @@ struct option {
 int opt_parse(int argc, char **argv, const char *name, const char *usage, const struct option *options);
 /* Whether an option was given on the command line: by its long name, after opt_parse. */
 int opt_given(const char *name);
+/* Binary streams are not for the eye: ends the program where `output` (NULL or "-": standard output) is a terminal. */
+void opt_refuse_terminal(const char *output);
 
 /* "tool: text" on stderr, then exit with code. */
 _Noreturn void die(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -36,19 +36,6 @@ void local_free(struct local *l) {
     free(l);
 }
 
-/* An adapter answers in the template it was trained with; one that names none (PEFT's own) tells nothing. */
-static int check_template(const struct local *l, struct err *e) {
-    char *path = io_join(l->adapter, "coador.json"), *trained = NULL;
-    const char *now = l->chat ? chat_name(l->chat) : "none";
-    int rc = io_exists(path) ? lora_read_template(l->adapter, &trained, e) : 0;
-    if (!rc && io_exists(path) && strcmp(trained ? trained : "none", now))
-        rc = err_set(e, RC_INPUT, "%s: trained with chat template %s, asked with %s: %s", path, trained ? trained : "none", now,
-                     l->chat ? "leave out --chat" : "give --chat");
-    free(trained);
-    free(path);
-    return rc;
-}
-
 static int open_parts(struct local *l, const char *model, const struct local_options *o, struct err *e) {
     const char *why = NULL, *name = o->device && strcmp(o->device, "auto") ? o->device : "cpu";
     if (dev_open(&l->d, name, o->threads, &why) != K_OK) return err_set(e, RC_DEVICE, "device %s: %s", name, why);
@@ -56,7 +43,7 @@ static int open_parts(struct local *l, const char *model, const struct local_opt
     if (o->chat && !(l->chat = chat_open(l->m->tok, e))) return -1;
     if (!l->adapter) return 0;
     if (!(l->lora = lora_read(l->m, l->adapter, false, e))) return -1;
-    return check_template(l, e);
+    return lora_check_template(l->adapter, l->chat ? chat_name(l->chat) : NULL, e);
 }
 
 static int open_constraint(struct local *l, const struct local_options *o, struct err *e) {

@@ -51,6 +51,9 @@ int lora_write(const struct lora *a, const char *dir, const char *base_name, str
 int lora_write_identity(const struct model *m, const char *dir, const char *chat_template, struct err *e);
 /* The template named there; *name NULL where coador.json is absent or names none, else give. */
 int lora_read_template(const char *dir, char **name, struct err *e);
+/* An adapter answers in the template it was trained with: RC_INPUT where coador.json names another than `now` (NULL: none).
+   One without that file (PEFT's own) tells nothing. */
+int lora_check_template(const char *dir, const char *now, struct err *e);
 /* Host copies of p in and out (n f32). */
 int lora_download(const struct lora *a, float *p, struct err *e);
 int lora_upload(struct lora *a, const float *p, struct err *e);

@@ -198,6 +198,18 @@ int lora_read_template(const char *dir, char **name, struct err *e) {
     return rc;
 }
 
+int lora_check_template(const char *dir, const char *now, struct err *e) {
+    char *path = io_join(dir, "coador.json"), *trained = NULL;
+    int rc = 0;
+    if (io_exists(path)) rc = lora_read_template(dir, &trained, e);
+    if (!rc && io_exists(path) && strcmp(trained ? trained : "none", now ? now : "none"))
+        rc = err_set(e, RC_INPUT, "%s: trained with chat template %s, asked with %s: %s", path, trained ? trained : "none", now ? now : "none",
+                     now ? "leave out --chat" : "give --chat");
+    free(trained);
+    free(path);
+    return rc;
+}
+
 int lora_write_identity(const struct model *m, const char *dir, const char *chat_template, struct err *e) {
     struct buf b = BUF_INIT;
     char *path = io_join(dir, "coador.json");
