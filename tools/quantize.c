@@ -12,7 +12,6 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char usage[] = "coador quantize --to TYPE [--double-quant] [--report FILE] [--allow-requantize] [--level N] [--threads N] [--quiet] [-o OUT] MODEL";
 static const char *const words[] = {"f32", "f16", "bf16", "int8", "nf4", "fp4", "ternary"};
@@ -62,16 +61,14 @@ static void parse(struct job *j, int argc, char **argv) {
     j->model = argv[0];
     j->stream = !j->out || !strcmp(j->out, "-") || ends_with(j->out, ".st.zst");
     if (!j->stream && opt_given("level")) die_usage("--level is for streams, not for a directory");
-    if (j->stream && (!j->out || !strcmp(j->out, "-")) && isatty(STDOUT_FILENO)) die_usage("standard output is a terminal: name a directory or a file by -o, or pipe it");
+    if (j->stream) opt_refuse_terminal(j->out);
     if (j->threads) omp_set_num_threads((int)j->threads);
 }
 
 static int level_of(const char *s) {
-    char *end;
-    long n = strtol(s, &end, 10);
-    if (!strcmp(s, "none")) return TSTREAM_STORE;
-    if (end == s || *end || n < 1 || n > 19) die_usage("--level %s: expected none or 1 to 19", s);
-    return (int)n;
+    int n = tstream_level(s);
+    if (n < 0) die_usage("--level %s: expected none or 1 to 19", s);
+    return n;
 }
 
 /* ---- report ---- */

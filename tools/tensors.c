@@ -1,20 +1,14 @@
 /* coador tensors: looks into tensor streams and model files, checks, unpacks and compares them, and makes random models.
      coador quantize … | coador tensors verify -
      coador tensors random config.json | coador lora-train --model - rows.jsonl -o adapter */
-#include "common/io/io.h"
 #include "common/io/json.h"
 #include "common/io/opt.h"
-#include "common/io/sha256.h"
-#include "common/io/tsource.h"
-#include "common/model/random_model.h"
+#include "common/io/tcompare.h"
+#include "common/model/random_write.h"
 #include <inttypes.h>
-#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define PIECE ((size_t)1 << 20) /* bytes looked at at a time; a multiple of every value's size */
 
 struct job {
     bool json, directory;
@@ -43,45 +37,11 @@ static void must(int rc, const struct err *e) {
 
 static void open_out(struct out *o, const char *path) {
     struct err e = ERR_INIT;
-    if ((!path || !strcmp(path, "-")) && isatty(STDOUT_FILENO)) die_usage("standard output is a terminal: name a file by -o, or pipe it");
+    opt_refuse_terminal(path);
     must(out_open(o, path, &e), &e);
 }
 
-static void put(struct out *o, const void *p, size_t n) {
-    fwrite(p, 1, n, o->f); /* an error is told at the close; a full disk need not be filled further */
-    if (ferror(o->f)) {
-        struct err e = ERR_INIT;
-        must(out_commit(o, &e), &e);
-    }
-}
-
-static int64_t values(const struct tensor *t) {
-    int64_t n = 1;
-    for (int i = 0; i < t->dims; i++) n *= t->shape[i];
-    return n;
-}
-
 /* ---- list ---- */
-static void hash(struct tsource *s, int i, char hex[SHA256_HEX]) {
-    static char piece[PIECE];
-    struct err e = ERR_INIT;
-    struct sha256 *h = sha256_new();
-    size_t bytes = tsource_length(s, i);
-    if (tsource_kind(s, i) != TSTREAM_TENSOR) { /* small, and checked */
-        char *p = tsource_read_whole(s, i, &e);
-        if (!p) die_err(&e);
-        sha256_add(h, p, bytes);
-        free(p);
-        bytes = 0;
-    }
-    for (size_t at = 0; at < bytes; at += PIECE) {
-        size_t n = bytes - at < PIECE ? bytes - at : PIECE;
-        must(tsource_read(s, i, at, piece, n, &e), &e);
-        sha256_add(h, piece, n);
-    }
-    sha256_end(h, hex);
-}
-
 static const char *shape_text(const struct tensor *t, const char *between) {
     static struct buf b;
     buf_clear(&b);
@@ -108,6 +68,7 @@ static void list_json(const struct tensor *t, size_t bytes, const char *hex) {
 }
 
 static int list(const struct job *j, int n, char **args) {
+    struct err e = ERR_INIT;
     struct tsource *s = open_source(n ? args[0] : "-");
     char hex[SHA256_HEX];
     int width = name_width(s);
@@ -115,7 +76,7 @@ static int list(const struct job *j, int n, char **args) {
     for (int i = 0; i < tsource_count(s); i++) {
         const struct tensor *t = tsource_at(s, i);
         size_t bytes = tsource_length(s, i);
-        hash(s, i, hex);
+        must(tsource_hash(s, i, hex, &e), &e);
         if (j->json)
             list_json(t, bytes, hex);
         else
@@ -128,13 +89,14 @@ static int list(const struct job *j, int n, char **args) {
 
 /* ---- verify ---- */
 static int verify(const struct job *j, int n, char **args) {
+    struct err e = ERR_INIT;
     const char *path = n ? args[0] : "-";
     struct tsource *s = open_source(path);
     char hex[SHA256_HEX];
     uint64_t bytes = 0;
     int count[3] = {0};
     for (int i = 0; i < tsource_count(s); i++) {
-        hash(s, i, hex); /* reads and checks it */
+        must(tsource_hash(s, i, hex, &e), &e); /* reads and checks it */
         bytes += tsource_at(s, i)->bytes;
         count[tsource_kind(s, i)]++;
     }
@@ -147,39 +109,14 @@ static int verify(const struct job *j, int n, char **args) {
 }
 
 /* ---- extract ---- */
-/* Bytes of tensor i to o; checked, if it is a file or a description. */
-static void copy(struct tsource *s, int i, size_t bytes, struct out *o) {
-    static char piece[PIECE];
-    struct err e = ERR_INIT;
-    if (tsource_kind(s, i) != TSTREAM_TENSOR) {
-        char *p = tsource_read_whole(s, i, &e);
-        if (!p) die_err(&e);
-        put(o, p, bytes);
-        free(p);
-        return;
-    }
-    for (size_t at = 0; at < bytes; at += PIECE) {
-        size_t n = bytes - at < PIECE ? bytes - at : PIECE;
-        must(tsource_read(s, i, at, piece, n, &e), &e);
-        put(o, piece, n);
-    }
-}
-
-/* A pipe is read to its end even where the rest is not wanted: only then is it known to be whole, and its writer done. */
-static void drain(struct tsource *s) {
-    struct err e = ERR_INIT;
-    const struct safetensors *h = tsource_header(s);
-    if (tsource_is_pipe(s)) must(tstream_seek(tsource_stream(s), safetensors_begin(h, safetensors_count(h)), &e), &e);
-}
-
 static void extract_tensor(struct tsource *s, const struct job *j) {
     struct err e = ERR_INIT;
     struct out o;
     int i = tsource_find(s, j->tensor);
     if (i < 0) die(RC_INPUT, "no tensor is called %s", j->tensor);
     open_out(&o, j->out);
-    copy(s, i, tsource_length(s, i), &o);
-    drain(s);
+    must(tsource_copy(s, i, tsource_length(s, i), &o, &e), &e);
+    must(tsource_drain(s, &e), &e); /* even where the rest is not wanted */
     must(out_commit(&o, &e), &e);
 }
 
@@ -191,7 +128,7 @@ static void extract_files(struct tsource *s, const char *dir) {
     char **content = xcalloc((size_t)n, sizeof *content);
     for (int i = 0; i < n; i++)
         if (!(content[i] = tsource_read_whole(s, i, &e))) die_err(&e);
-    drain(s);
+    must(tsource_drain(s, &e), &e);
     must(io_mkdirs(dir, &e), &e);
     for (int i = 0; i < n; i++) {
         char *path = io_join(dir, tstream_file_name(tsource_at(s, i)));
@@ -211,8 +148,8 @@ static void extract_all(struct tsource *s, const char *out) {
     if (!tsource_stream(s)) die(RC_INPUT, "%s: expected a tensor stream; coador quantize rewrites other files", tsource_format(s));
     open_out(&o, out);
     tstream_head_bytes(tsource_stream(s), &p, &n);
-    put(&o, p, n);
-    for (int i = 0; i < tsource_count(s); i++) copy(s, i, tsource_at(s, i)->bytes, &o);
+    must(out_put(&o, p, n, &e), &e);
+    for (int i = 0; i < tsource_count(s); i++) must(tsource_copy(s, i, tsource_at(s, i)->bytes, &o, &e), &e);
     must(out_commit(&o, &e), &e);
 }
 
@@ -231,128 +168,51 @@ static int extract(const struct job *j, int n, char **args) {
 }
 
 /* ---- compare ---- */
-struct diff { /* of two vectors a and b; sums in double */
-    double max_abs, dot, aa, bb;
-    bool nan;
+struct table {
+    bool json;
+    int width; /* of names, columns */
 };
 
-static void diff_values(struct diff *d, const float *a, const float *b, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        double x = a[i], y = b[i], by = x == y ? 0 : fabs(x - y);
-        d->nan |= isnan(by);
-        if (by > d->max_abs) d->max_abs = by;
-        d->dot += x * y;
-        d->aa += x * x;
-        d->bb += y * y;
-    }
-}
-
-static void diff_add(struct diff *sum, const struct diff *d) {
-    sum->nan |= d->nan;
-    if (d->max_abs > sum->max_abs) sum->max_abs = d->max_abs;
-    sum->dot += d->dot;
-    sum->aa += d->aa;
-    sum->bb += d->bb;
-}
-
-static double max_abs(const struct diff *d) { return d->nan ? NAN : d->max_abs; }
-
-/* Two zero vectors are the same. */
-static double cosine(const struct diff *d) { return d->aa == 0 && d->bb == 0 ? 1 : d->dot / (sqrt(d->aa) * sqrt(d->bb)); }
-
-/* n values of tensor i from value `at` on, n a multiple of the block, as f32. */
-static void read_f32(struct tsource *s, int i, int64_t at, int64_t n, float *dst) {
-    static char piece[PIECE];
-    struct err e = ERR_INIT;
-    enum dtype t = tsource_at(s, i)->type;
-    must(tsource_read(s, i, dtype_bytes(t, at), piece, dtype_bytes(t, n), &e), &e);
-    dtype_to_f32(dst, t, piece, n);
-}
-
-static struct diff diff_tensors(struct tsource *a, int i, struct tsource *b, int k) {
-    enum { AT_ONCE = PIECE / 8 }; /* values of at most 8 bytes */
-    static float x[AT_ONCE], y[AT_ONCE];
-    struct diff d = {0};
-    int64_t count = values(tsource_at(a, i));
-    for (int64_t at = 0; at < count; at += AT_ONCE) {
-        int64_t n = count - at < AT_ONCE ? count - at : AT_ONCE;
-        read_f32(a, i, at, n, x);
-        read_f32(b, k, at, n, y);
-        diff_values(&d, x, y, n);
-    }
-    return d;
-}
-
-static void print_number(struct buf *b, const char *key, double x) {
+static void put_number(struct buf *b, const char *key, double x) {
     buf_addf(b, ",\"%s\":", key);
     json_put_number(b, x);
 }
 
-static void print_diff(const struct job *j, int width, const char *name, const struct diff *d) {
-    if (j->json) {
-        struct buf b = BUF_INIT;
-        buf_adds(&b, "{\"name\":");
-        json_put_string(&b, name, strlen(name));
-        print_number(&b, "max_abs", max_abs(d));
-        print_number(&b, "cosine", cosine(d));
-        printf("%s}\n", b.p);
-        buf_release(&b);
-        return;
+static void print_json(const char *name, const struct tensor_diff *d, const char *problem) {
+    struct buf b = BUF_INIT;
+    buf_adds(&b, "{\"name\":");
+    json_put_string(&b, name, strlen(name));
+    if (d) {
+        put_number(&b, "max_abs", tensor_diff_max(d));
+        put_number(&b, "cosine", tensor_diff_cosine(d));
+    } else {
+        buf_addf(&b, ",\"problem\":\"%s\"", problem);
     }
-    printf("%-*s  %12.6g  %.9f\n", width, name, max_abs(d), cosine(d));
+    printf("%s}\n", b.p);
+    buf_release(&b);
 }
 
-static void print_problem(const struct job *j, int width, const char *name, const char *problem) {
-    if (j->json) {
-        struct buf b = BUF_INIT;
-        json_put_string(&b, name, strlen(name));
-        printf("{\"name\":%s,\"problem\":\"%s\"}\n", b.p, problem);
-        buf_release(&b);
-        return;
-    }
-    printf("%-*s  %s\n", width, name, problem);
-}
-
-static bool same_shape(const struct tensor *a, const struct tensor *b) {
-    return a->dims == b->dims && !memcmp(a->shape, b->shape, sizeof *a->shape * (size_t)a->dims);
-}
-
-/* Tensors of b that a lacks; how many. */
-static int missing(const struct job *j, int width, const struct tsource *a, const struct tsource *b, const char *problem) {
-    int n = 0;
-    for (int k = 0; k < tsource_count(b); k++)
-        if (tsource_kind(b, k) == TSTREAM_TENSOR && tsource_find(a, tsource_at(b, k)->name) < 0) {
-            print_problem(j, width, tsource_at(b, k)->name, problem);
-            n++;
-        }
-    return n;
+static void print_diff(void *arg, const char *name, const struct tensor_diff *d, const char *problem) {
+    const struct table *t = arg;
+    if (t->json)
+        print_json(name, d, problem);
+    else if (d)
+        printf("%-*s  %12.6g  %.9f\n", t->width, name, tensor_diff_max(d), tensor_diff_cosine(d));
+    else
+        printf("%-*s  %s\n", t->width, name, problem);
 }
 
 static int compare(const struct job *j, int n, char **args) {
+    struct err e = ERR_INIT;
     struct tsource *a = open_source(args[0]), *b = open_source(args[1]);
-    bool pipe = tsource_is_pipe(b); /* then it says in which order */
-    struct tsource *lead = pipe ? b : a, *other = pipe ? a : b;
-    struct diff all = {0};
-    int width = name_width(a), problems = 0;
-    if (!j->json) printf("%-*s  %12s  %s\n", width, "name", "max abs", "cosine");
-    for (int i = 0; i < tsource_count(lead); i++) {
-        const struct tensor *t = tsource_at(lead, i);
-        int k = tsource_find(other, t->name);
-        if (tsource_kind(lead, i) != TSTREAM_TENSOR || k < 0) continue;
-        if (!same_shape(t, tsource_at(other, k))) {
-            print_problem(j, width, t->name, "the shapes differ");
-            problems++;
-            continue;
-        }
-        struct diff d = diff_tensors(lead, i, other, k);
-        diff_add(&all, &d);
-        print_diff(j, width, t->name, &d);
-    }
-    drain(lead);
-    problems += missing(j, width, a, b, "missing in A") + missing(j, width, b, a, "missing in B");
-    print_diff(j, width, "total", &all);
-    bool beyond = opt_given("tolerance") && !(max_abs(&all) <= j->tolerance);
-    if (beyond) note("the largest difference is %g, the tolerance %g", max_abs(&all), j->tolerance);
+    struct table t = {j->json, name_width(a)};
+    struct tensor_diff all;
+    int problems;
+    if (!j->json) printf("%-*s  %12s  %s\n", t.width, "name", "max abs", "cosine");
+    must(tcompare(a, b, print_diff, &t, &all, &problems, &e), &e);
+    print_diff(&t, "total", &all, NULL);
+    bool beyond = opt_given("tolerance") && !(tensor_diff_max(&all) <= j->tolerance);
+    if (beyond) note("the largest difference is %g, the tolerance %g", tensor_diff_max(&all), j->tolerance);
     if (problems) note("%d tensors have no counterpart", problems);
     tsource_close(a);
     tsource_close(b);
@@ -360,121 +220,12 @@ static int compare(const struct job *j, int n, char **args) {
 }
 
 /* ---- random ---- */
-enum { MAX_FILES = 8 };
-struct files { /* that travel along */
-    struct tstream_file f[MAX_FILES];
-    struct buf content[MAX_FILES];
-    int n;
-};
-
-static void add_file(struct files *x, const char *path, const char *name) {
-    struct err e = ERR_INIT;
-    struct buf *b = &x->content[x->n];
-    must(io_read_all(path, 0, b, &e), &e);
-    x->f[x->n++] = (struct tstream_file){name, b->p ? b->p : "", b->n};
-}
-
-static char *folder_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? xmemdup0(path, (size_t)(slash - path) + 1) : xstrdup("./");
-}
-
-static void add_neighbour(struct files *x, const char *path, const char *name) {
-    char *dir = folder_of(path), *p = io_join(dir, name);
-    if (io_exists(p)) add_file(x, p, name);
-    free(p);
-    free(dir);
-}
-
-static void gather_files(struct files *x, const char *config, const char *tokenizer) {
-    add_file(x, config, "config.json");
-    add_neighbour(x, config, "generation_config.json");
-    if (tokenizer)
-        add_file(x, tokenizer, "tokenizer.json");
-    else
-        add_neighbour(x, config, "tokenizer.json");
-    const char *beside = tokenizer ? tokenizer : config;
-    add_neighbour(x, beside, "tokenizer_config.json");
-    add_neighbour(x, beside, "special_tokens_map.json");
-    add_neighbour(x, beside, "chat_template.jinja");
-}
-
-/* config.json's initializer_range; transformers' default without it. */
-static float spread(const struct files *x, const char *path) {
-    struct err e = ERR_INIT;
-    struct json_doc *d = json_parse_named(x->f[0].p, x->f[0].n, path, &e);
-    if (!d) die_err(&e);
-    const struct json *v = json_get(json_root(d), "initializer_range");
-    double std = v && v->type == JSON_NUMBER ? v->number : 0.02;
-    if (!(std > 0 && std < 1e4)) die(RC_INPUT, "%s: initializer_range is %g, expected a number above 0", path, std);
-    json_doc_free(d);
-    return (float)std;
-}
-
-/* Where the tensors' bytes go: a stream or a safetensors file. */
-struct sink {
-    struct tstream_writer *w;
-    struct out *o;
-};
-
-static void fill(const struct random_model *r, const struct sink *to) {
-    static char piece[8 * PIECE];
-    struct err e = ERR_INIT;
-    for (int i = 0; i < r->n; i++) {
-        int64_t count = values(&r->t[i]), size = (int64_t)dtype_block_bytes(r->t[i].type), most = (int64_t)sizeof piece / size;
-        for (int64_t at = 0; at < count; at += most) {
-            int64_t n = count - at < most ? count - at : most;
-            random_model_fill(r, i, at, n, piece);
-            if (to->w)
-                must(tstream_push(to->w, piece, (size_t)(n * size), &e), &e);
-            else
-                put(to->o, piece, (size_t)(n * size));
-        }
-    }
-}
-
-static void write_stream(const struct random_model *r, const struct files *x, int level, const char *path) {
+static void write_stream(const struct random_model *r, const struct hf_files *x, int level, const char *path) {
     struct err e = ERR_INIT;
     struct out o;
-    struct tstream_spec spec = {.t = r->t, .n = r->n, .files = x->f, .n_files = x->n, .level = level};
     open_out(&o, path);
-    struct sink to = {tstream_create(o.f, &spec, &e), NULL};
-    if (!to.w) die_err(&e);
-    fill(r, &to);
-    must(tstream_finish(to.w, &e), &e);
+    must(random_write_stream(r, x, level, o.f, &e), &e);
     must(out_commit(&o, &e), &e);
-}
-
-static void write_directory(const struct random_model *r, const struct files *x, const char *path) {
-    static const char *const meta[] = {"format", "pt", NULL};
-    struct err e = ERR_INIT;
-    struct out o;
-    struct buf head = BUF_INIT;
-    char *tmp = io_tmpdir(path, &e);
-    if (!tmp) die_err(&e);
-    for (int i = 0; i < x->n; i++) {
-        char *p = io_join(tmp, x->f[i].name);
-        must(io_write_file(p, x->f[i].p, x->f[i].n, &e), &e);
-        free(p);
-    }
-    char *p = io_join(tmp, "model.safetensors");
-    must(out_open(&o, p, &e), &e);
-    must(safetensors_put_header(&head, r->t, r->n, meta, &e), &e);
-    put(&o, head.p, head.n);
-    fill(r, &(struct sink){NULL, &o});
-    must(out_commit(&o, &e), &e);
-    must(io_commit_dir(tmp, path, &e), &e);
-    buf_release(&head);
-    free(p);
-}
-
-static int parse_level(const char *s) {
-    char *end;
-    if (!s) return TSTREAM_LEVEL;
-    if (!strcmp(s, "none")) return TSTREAM_STORE;
-    long x = strtol(s, &end, 10);
-    if (end == s || *end || x < 1 || x > 19) die_usage("--level %s: expected none or a number from 1 to 19", s);
-    return (int)x;
 }
 
 static int make_random(const struct job *j, int n, char **args) {
@@ -482,20 +233,23 @@ static int make_random(const struct job *j, int n, char **args) {
     struct err e = ERR_INIT;
     struct model_config c;
     struct random_model r;
-    struct files x = {.n = 0};
-    int level = parse_level(j->level);
+    struct hf_files x;
+    float std;
+    int level = j->level ? tstream_level(j->level) : TSTREAM_LEVEL;
+    if (level < 0) die_usage("--level %s: expected none or a number from 1 to 19", j->level);
     if (j->directory && (!j->out || !strcmp(j->out, "-"))) die_usage("--directory needs -o DIR");
     if (j->directory && j->level) die_usage("--level has no meaning with --directory");
     char *config = io_is_dir(args[0]) ? io_join(args[0], "config.json") : xstrdup(args[0]);
     must(config_from_json(&c, config, &e), &e);
-    gather_files(&x, config, j->tokenizer);
-    random_model_init(&r, &c, types[j->dtype], (uint64_t)j->seed, spread(&x, config));
+    must(random_files(&x, config, j->tokenizer, &e), &e);
+    must(random_spread(&x, config, &std, &e), &e);
+    random_model_init(&r, &c, types[j->dtype], (uint64_t)j->seed, std);
     if (j->directory)
-        write_directory(&r, &x, j->out);
+        must(random_write_dir(&r, &x, j->out, &e), &e);
     else
         write_stream(&r, &x, level, j->out);
     random_model_release(&r);
-    for (int i = 0; i < x.n; i++) buf_release(&x.content[i]);
+    hf_files_release(&x);
     free(config);
     return RC_DONE;
 }

@@ -41,6 +41,8 @@ struct out {
     char *path, *tmp; /* NULL for stdout; a device or pipe has no tmp and is written in place */
 };
 int out_open(struct out *o, const char *path, struct err *e);
+/* n bytes more; -1 (and o as after out_commit) when this or an earlier write failed: a full disk need not be filled further. */
+int out_put(struct out *o, const void *p, size_t n, struct err *e);
 /* Hands on what was written so far, for a reader downstream who need not wait for the end. */
 int out_flush(struct out *o, struct err *e);
 /* Flushes, syncs and puts the file in place; for stdout only flushes. After an error the temporary is gone. */
@@ -57,6 +59,7 @@ int io_remove_tree(const char *path, struct err *e);
 char *io_tmpdir(const char *path, struct err *e);
 /* fsyncs every file in tmpdir, replaces `path` by it (an old directory is moved away, then deleted), frees tmpdir. */
 int io_commit_dir(char *tmpdir, const char *path, struct err *e);
+void io_abort_dir(char *tmpdir); /* removes and frees it */
 /* Lines of a file; 0 for "-" and where it cannot be mapped: a number for progress bars. */
 int64_t io_count_lines(const char *path);
 /* A nameless file in the folder that TMPDIR names (or /tmp), gone when it is closed: its descriptor, or -1. */

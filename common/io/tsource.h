@@ -2,6 +2,8 @@
    first bytes. For programs that look at tensors one after the other with little memory. */
 #ifndef COADOR_TSOURCE_H
 #define COADOR_TSOURCE_H
+#include "common/io/io.h"
+#include "common/io/sha256.h"
 #include "common/io/tstream.h"
 
 enum tsource_format { TSOURCE_STREAM, TSOURCE_SAFETENSORS, TSOURCE_GGUF, TSOURCE_UNKNOWN };
@@ -27,4 +29,9 @@ size_t tsource_length(const struct tsource *s, int i);
 int tsource_read(struct tsource *s, int i, size_t at, void *dst, size_t n, struct err *e);
 /* Files and descriptions of block types, whole: reads and checks them. give: free(3). */
 void *tsource_read_whole(struct tsource *s, int i, struct err *e);
+/* SHA-256 of tensor i's tsource_length bytes; and its first `bytes` to o. Files and descriptions are checked. */
+int tsource_hash(struct tsource *s, int i, char hex[SHA256_HEX], struct err *e);
+int tsource_copy(struct tsource *s, int i, size_t bytes, struct out *o, struct err *e);
+/* Reads a pipe to its end, of anything else nothing: only then is it known to be whole, and its writer done. */
+int tsource_drain(struct tsource *s, struct err *e);
 #endif

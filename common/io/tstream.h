@@ -20,6 +20,9 @@
 #define TSTREAM_FILE_PREFIX "__file__/"      /* before the name of a file that travels along */
 
 /* ---- writing ---- */
+/* A level as users write it: "none" or a number, or -1. */
+int tstream_level(const char *word);
+
 struct tstream_file { /* a file that travels along: config.json, tokenizer.json, … */
     const char *name; /* without a slash */
     const void *p;

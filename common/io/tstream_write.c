@@ -292,3 +292,10 @@ void tstream_abort(struct tstream_writer *w) {
     free(w->table);
     free(w);
 }
+
+int tstream_level(const char *word) {
+    char *end;
+    long n = strtol(word, &end, 10);
+    if (!strcmp(word, "none")) return TSTREAM_STORE;
+    return end == word || *end || n < 1 || n > 19 ? -1 : (int)n;
+}

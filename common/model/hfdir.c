@@ -113,13 +113,17 @@ static int make_config(struct hf_files *x, const struct weights *w, enum dtype t
     return rc;
 }
 
+int hf_files_add(struct hf_files *x, const char *name, const char *path, struct err *e) {
+    struct buf b = BUF_INIT;
+    int rc = io_read_all(path, 0, &b, e);
+    if (!rc) keep(x, name, &b);
+    buf_release(&b);
+    return rc;
+}
+
 static int copy(struct hf_files *x, const struct weights *w, const char *name, struct err *e) {
     char *path = weights_file(w, name);
-    struct buf b = BUF_INIT;
-    bool there = io_exists(path);
-    int rc = there ? io_read_all(path, 0, &b, e) : 0;
-    if (there && !rc) keep(x, name, &b);
-    buf_release(&b);
+    int rc = io_exists(path) ? hf_files_add(x, name, path, e) : 0;
     free(path);
     return rc;
 }

@@ -21,6 +21,8 @@ int hf_files_make(struct hf_files *x, const struct weights *w, enum dtype type, 
 /* The same of an open model. */
 int hf_files_of_model(struct hf_files *x, const struct model *m, enum dtype type, const char *quantization, struct err *e);
 void hf_files_release(struct hf_files *x);
+/* One more: the file at `path` under this name. */
+int hf_files_add(struct hf_files *x, const char *name, const char *path, struct err *e);
 /* Puts them into an existing directory. */
 int hf_files_write(const struct hf_files *x, const char *dir, struct err *e);
 /* transformers' name of f32, f16 or bf16: "float32", … */
