@@ -7,23 +7,11 @@
 
 #include "common/io/io.h"
 #include "common/text/chat.h"
+#include "vocabulary.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const char *data_path(const char *name) {
-    static char path[4096];
-    snprintf(path, sizeof path, "%s/tests/data/tokenizer/%s", getenv("SRC") ? getenv("SRC") : ".", name);
-    return path;
-}
-
-static struct tokenizer *small(const char *name) {
-    struct err e = ERR_INIT;
-    struct tokenizer *t = tokenizer_from_json(data_path(name), &e);
-    if (!t) fail_msg("%s", e.msg);
-    return t;
-}
 
 static void compare(const struct ids *got, const struct json *want, int line) {
     size_t i = 0;
@@ -41,7 +29,7 @@ static void check_golden(const struct chat *c) {
     int64_t n;
     int lines = 0;
     snprintf(name, sizeof name, "chat-%s.jsonl", chat_name(c));
-    if (in_open(&in, data_path(name), &e) < 0) fail_msg("%s", e.msg);
+    if (in_open(&in, vocabulary_path(name), &e) < 0) fail_msg("%s", e.msg);
     for (; (n = in_line(&in, &e)) >= 0; lines++) {
         struct json_doc *d = json_parse(in.text, (size_t)n, &e);
         struct ids ids = IDS_INIT;
@@ -84,7 +72,7 @@ static void test_smollm2(void **unused) {
 }
 
 static void check_llama(const char *name) {
-    struct tokenizer *t = small("llama-bpe.json");
+    struct tokenizer *t = vocabulary("llama-bpe.json");
     struct err e = ERR_INIT;
     struct chat *c = chat_open_as(t, name, &e);
     if (!c) fail_msg("%s", e.msg);
@@ -97,7 +85,7 @@ static void test_llama3(void **unused) { check_llama("llama-3"); }
 static void test_llama32(void **unused) { check_llama("llama-3.2"); }
 
 static void test_unknown(void **unused) {
-    struct tokenizer *t = small("llama-bpe.json");
+    struct tokenizer *t = vocabulary("llama-bpe.json");
     struct err e = ERR_INIT;
     assert_null(chat_open(t, &e));
     assert_string_equal(e.msg, "the model has no chat template");
@@ -115,7 +103,7 @@ static void test_hash(void **unused) {
     struct buf text = BUF_INIT, path = BUF_INIT;
     struct err e = ERR_INIT;
     assert_non_null(mkdtemp(folder));
-    assert_int_equal(io_read_all(data_path("llama-bpe.json"), 0, &text, &e), 0);
+    assert_int_equal(io_read_all(vocabulary_path("llama-bpe.json"), 0, &text, &e), 0);
     buf_addf(&path, "%s/chat_template.jinja", folder);
     assert_int_equal(io_write_file(path.p, "abc", 3, &e), 0);
     buf_clear(&path);
@@ -141,7 +129,7 @@ static void test_bad_messages(void **unused) {
         {"[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"tool\",\"content\":\"b\"}]", "message 2 has role 'tool', expected system, user or assistant"},
         {"[{\"role\":\"user\",\"content\":\"a\",\"name\":\"x\"}]", "message 1 has 'name', expected role and content only"},
     };
-    struct tokenizer *t = small("llama-bpe.json");
+    struct tokenizer *t = vocabulary("llama-bpe.json");
     struct err e = ERR_INIT;
     struct chat *c = chat_open_as(t, "llama-3", &e);
     struct ids ids = IDS_INIT;

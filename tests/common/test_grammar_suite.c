@@ -7,9 +7,8 @@
 
 #include <cmocka.h>
 
-#include "common/io/io.h"
+#include "suite.h"
 #include "common/text/grammar.h"
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +59,8 @@ static void instance(struct grammar *g, const char *file, const struct json *gro
     buf_release(&back);
 }
 
-static void suite_group(const char *file, const struct json *group, struct counts *n) {
+static void suite_group(const char *file, const struct json *group, void *arg) {
+    struct counts *n = arg;
     struct err e = ERR_INIT;
     const struct json *text = json_get(group, "schema");
     struct schema_options so = {.annotate_format = !n->assert_format};
@@ -77,35 +77,11 @@ static void suite_group(const char *file, const struct json *group, struct count
     schema_free(s);
 }
 
-static void suite_dir(const char *dir, const char *const *only, struct counts *n) {
-    DIR *d = opendir(dir);
-    if (!d) fail_msg("no folder %s", dir);
-    for (struct dirent *x; (x = readdir(d));) {
-        struct err e = ERR_INIT;
-        size_t len = strlen(x->d_name);
-        bool wanted = len > 5 && !strcmp(x->d_name + len - 5, ".json") && !only;
-        for (int i = 0; only && only[i]; i++) wanted = wanted || !strcmp(only[i], x->d_name);
-        if (!wanted) continue;
-        char *path = io_join(dir, x->d_name);
-        struct json_doc *doc = json_read_file(path, &e);
-        if (!doc) fail_msg("%s", e.msg);
-        for (const struct json *g = json_root(doc)->first; g; g = g->next) suite_group(x->d_name, g, n);
-        json_doc_free(doc);
-        free(path);
-    }
-    closedir(d);
-}
-
 static void run(struct counts *n, bool formats) {
-    static const char *const kept[] = {"date.json", "time.json", "date-time.json", "duration.json", "uuid.json", "email.json", "hostname.json", "ipv4.json", "ipv6.json", "uri.json", "uri-reference.json", "iri.json", "iri-reference.json", "uri-template.json", "json-pointer.json", "regex.json", NULL};
-    const char *suites = getenv("SUITES");
-    if (!suites || !*suites) {
-        print_message("SUITES is not set: no JSON-Schema-Test-Suite\n");
-        skip();
-    }
-    char *dir = io_join(suites, formats ? "JSON-Schema-Test-Suite/tests/draft2020-12/optional/format" : "JSON-Schema-Test-Suite/tests/draft2020-12");
-    suite_dir(dir, formats ? kept : NULL, n);
+    char *draft = suite_draft(), *dir = io_join(draft, formats ? "optional/format" : "");
+    suite_each(dir, formats ? suite_formats : NULL, suite_group, n);
     free(dir);
+    free(draft);
     print_message("# %d invalid, %s; %d of %d valid taken as they stand; schemas: %d refused, %d kept in part\n", n->invalid, n->lenient ? "taken or not" : "none taken", n->taken, n->valid, n->refused, n->left_out);
 }
 

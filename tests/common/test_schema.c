@@ -6,10 +6,9 @@
 
 #include <cmocka.h>
 
-#include "common/io/io.h"
+#include "suite.h"
 #include "common/io/jsonl.h"
 #include "common/text/schema.h"
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,7 +240,8 @@ static bool known_stricter(const char *description, const struct json *data) {
     return strstr(description, "leap second") || (data->type == JSON_STRING && strstr(data->str, "xn--"));
 }
 
-static void suite_group(const char *file, const struct json *group, struct counts *n) {
+static void suite_group(const char *file, const struct json *group, void *arg) {
+    struct counts *n = arg;
     struct err e = ERR_INIT;
     const struct json *text = json_get(group, "schema");
     struct schema_options o = {.annotate_format = !n->assert_format};
@@ -268,38 +268,13 @@ static void suite_group(const char *file, const struct json *group, struct count
     schema_free(s);
 }
 
-static void suite_dir(const char *dir, const char *const *only, struct counts *n) {
-    DIR *d = opendir(dir);
-    if (!d) fail_msg("no folder %s", dir);
-    for (struct dirent *x; (x = readdir(d));) {
-        struct err e = ERR_INIT;
-        size_t len = strlen(x->d_name);
-        bool wanted = len > 5 && !strcmp(x->d_name + len - 5, ".json") && !only;
-        for (int i = 0; only && only[i]; i++) wanted = wanted || !strcmp(only[i], x->d_name);
-        if (!wanted) continue;
-        char *path = io_join(dir, x->d_name);
-        struct json_doc *doc = json_read_file(path, &e);
-        if (!doc) fail_msg("%s", e.msg);
-        for (const struct json *g = json_root(doc)->first; g; g = g->next) suite_group(x->d_name, g, n);
-        json_doc_free(doc);
-        free(path);
-    }
-    closedir(d);
-}
-
 static void test_suite(void **unused) {
     static const char *const optional[] = {"bignum.json", "float-overflow.json", "non-bmp-regex.json", "ecmascript-regex.json", "no-schema.json", "refOfUnknownKeyword.json", NULL};
-    const char *suites = getenv("SUITES");
-    if (!suites || !*suites) {
-        print_message("SUITES is not set: no JSON-Schema-Test-Suite\n");
-        skip();
-    }
-    static const char *const formats[] = {"date.json", "time.json", "date-time.json", "duration.json", "uuid.json", "email.json", "hostname.json", "ipv4.json", "ipv6.json", "uri.json", "uri-reference.json", "iri.json", "iri-reference.json", "uri-template.json", "json-pointer.json", "regex.json", NULL};
     struct counts n = {0}, more = {0}, format = {.assert_format = true};
-    char *dir = io_join(suites, "JSON-Schema-Test-Suite/tests/draft2020-12"), *sub = io_join(dir, "optional"), *third = io_join(sub, "format");
-    suite_dir(dir, NULL, &n);
-    suite_dir(sub, optional, &more);
-    suite_dir(third, formats, &format);
+    char *dir = suite_draft(), *sub = io_join(dir, "optional"), *third = io_join(sub, "format");
+    suite_each(dir, NULL, suite_group, &n);
+    suite_each(sub, optional, suite_group, &more);
+    suite_each(third, suite_formats, suite_group, &format);
     print_message("# %d cases agree, %d refused in %d schemas; optional: %d agree, %d refused in %d\n", n.agreed, n.refused, n.refused_groups, more.agreed, more.refused, more.refused_groups);
     print_message("# formats: %d agree, %d stricter\n", format.agreed, format.stricter);
     assert_int_equal(format.agreed, 591);

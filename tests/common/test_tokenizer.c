@@ -8,30 +8,14 @@
 
 #include "common/io/io.h"
 #include "common/io/json.h"
-#include "common/io/progress.h"
 #include "common/io/sha256.h"
 #include "common/text/pretok.h"
-#include "common/text/tokenizer.h"
+#include "vocabulary.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define DATA "/tests/data/tokenizer/"
-
-static const char *data_path(const char *name) {
-    static char path[4096];
-    snprintf(path, sizeof path, "%s" DATA "%s", getenv("SRC") ? getenv("SRC") : ".", name);
-    return path;
-}
-
-static struct tokenizer *small(const char *name) {
-    struct err e = ERR_INIT;
-    struct tokenizer *t = tokenizer_from_json(data_path(name), &e);
-    if (!t) fail_msg("%s", e.msg);
-    return t;
-}
 
 /* SmolLM2's, or a skip where the model has not been fetched. The file is closed at once: the tokenizer keeps nothing of it. */
 static struct tokenizer *smollm2(void) {
@@ -62,7 +46,7 @@ static void read_strings(struct strings *k) {
     struct err e = ERR_INIT;
     int64_t n;
     *k = (struct strings){0};
-    if (in_open(&in, data_path("strings.jsonl"), &e) < 0) fail_msg("%s", e.msg);
+    if (in_open(&in, vocabulary_path("strings.jsonl"), &e) < 0) fail_msg("%s", e.msg);
     while ((n = in_line(&in, &e)) >= 0) {
         struct json_doc *d = json_parse(in.text, (size_t)n, &e);
         if (!d) fail_msg("strings.jsonl:%lld: %s", (long long)in.line, e.msg);
@@ -110,7 +94,7 @@ static void check_golden(const struct tokenizer *t, const char *ids_file, bool a
     struct ids ids = IDS_INIT;
     struct buf back = BUF_INIT;
     read_strings(&k);
-    if (in_open(&in, data_path(ids_file), &e) < 0) fail_msg("%s", e.msg);
+    if (in_open(&in, vocabulary_path(ids_file), &e) < 0) fail_msg("%s", e.msg);
     for (size_t i = 0; i < k.n; i++) {
         assert_true(in_line(&in, &e) >= 6);
         ids.n = 0;
@@ -128,7 +112,7 @@ static void check_golden(const struct tokenizer *t, const char *ids_file, bool a
 }
 
 static void golden_small(const char *json, const char *ids) {
-    struct tokenizer *t = small(json);
+    struct tokenizer *t = vocabulary(json);
     check_golden(t, ids, true);
     tokenizer_free(t);
 }
@@ -171,7 +155,7 @@ static void check_cuts(enum pretok_kind kind) {
     read_strings(&k);
     pretok_begin(&w, p);
     snprintf(name, sizeof name, "cuts-%s.txt", pretok_name(kind));
-    if (in_open(&in, data_path(name), &e) < 0) fail_msg("%s", e.msg);
+    if (in_open(&in, vocabulary_path(name), &e) < 0) fail_msg("%s", e.msg);
     for (size_t i = 0; i < k.n; i++) {
         buf_adds(&cuts, i % 8 ? "\n" : "");
         add_cuts(&w, k.s[i], k.len[i], &cuts);
@@ -220,7 +204,7 @@ static void test_decode_golden(void **unused) {
     struct buf text = BUF_INIT;
     int64_t n;
     int lines = 0;
-    if (in_open(&in, data_path("decode.jsonl"), &e) < 0) fail_msg("%s", e.msg);
+    if (in_open(&in, vocabulary_path("decode.jsonl"), &e) < 0) fail_msg("%s", e.msg);
     for (; (n = in_line(&in, &e)) >= 0; lines++) {
         struct json_doc *d = json_parse(in.text, (size_t)n, &e);
         struct ids ids = IDS_INIT;
@@ -255,7 +239,7 @@ static void test_decode_bytes(void **unused) {
         {"\xc3\xa9\xc3", "\xc3\xa9" R},
         {"\xf0\x9f\x8e\x89", "\xf0\x9f\x8e\x89"},
     };
-    struct tokenizer *t = small("gpt-2.json");
+    struct tokenizer *t = vocabulary("gpt-2.json");
     int32_t byte_id[256];
     for (int32_t id = 0; id < 256; id++) {
         struct buf b = BUF_INIT;
@@ -280,28 +264,17 @@ static void test_decode_bytes(void **unused) {
 /* ---- long words: a quadratic step would take hours here ---- */
 
 static void check_long(const struct tokenizer *t, const char *unit) {
-    struct buf text = BUF_INIT, back = BUF_INIT;
-    struct ids ids = IDS_INIT;
-    struct err e = ERR_INIT;
+    struct buf text = BUF_INIT;
     while (text.n < 1000000) buf_adds(&text, unit);
     buf_adds(&text, "x");
-    double start = now_seconds();
-    if (tokenizer_encode(t, text.p, text.n, &ids, &e) < 0) fail_msg("%s", e.msg);
-    double took = now_seconds() - start;
-    if (!(took < 10)) fail_msg("1 MB of '%s' took %.1f s", unit, took);
-    tokenizer_decode(t, ids.v, ids.n, false, &back);
-    assert_int_equal(back.n, text.n);
-    assert_memory_equal(back.p, text.p, text.n);
-    buf_release(&text);
-    buf_release(&back);
-    ids_release(&ids);
+    back_in_time(t, &text, unit);
 }
 
 static void test_long(void **unused) {
     static const char *const names[] = {"smollm.json", "gpt-2.json", "llama-bpe.json", "qwen2.json"};
     static const char *const units[] = {"a", " ", "\n", "1", "!", "e", " \t", "\xc3\xa9", "\xe3\x80\x80", "<|im_end|"};
     for (size_t i = 0; i < 4; i++) {
-        struct tokenizer *t = small(names[i]);
+        struct tokenizer *t = vocabulary(names[i]);
         for (size_t k = 0; k < sizeof units / sizeof *units; k++) check_long(t, units[k]);
         tokenizer_free(t);
     }
@@ -332,7 +305,7 @@ static void *encode_all(void *arg) {
 }
 
 static void test_threads(void **unused) {
-    struct tokenizer *t = small("qwen2.json"), *alone = small("qwen2.json");
+    struct tokenizer *t = vocabulary("qwen2.json"), *alone = vocabulary("qwen2.json");
     struct strings k;
     pthread_t thread[4];
     struct shared s[4];
@@ -369,7 +342,7 @@ static void expect_ids(const struct tokenizer *t, bool special, const char *text
 }
 
 static void test_special(void **unused) {
-    struct tokenizer *t = small("gpt-2.json");
+    struct tokenizer *t = vocabulary("gpt-2.json");
     struct buf text = BUF_INIT, want = BUF_INIT;
     int32_t end = tokenizer_id(t, "<|im_end|>"), extra = tokenizer_id(t, "<extra>"), a = tokenizer_id(t, "a");
     assert_true(tokenizer_is_special(t, end));
@@ -395,14 +368,14 @@ static void test_special(void **unused) {
 
 /* Strings with a '<' in which special and added tokens are looked for. */
 static void test_special_golden(void **unused) {
-    struct tokenizer *t = small("gpt-2.json");
+    struct tokenizer *t = vocabulary("gpt-2.json");
     struct strings k;
     struct in in;
     struct err e = ERR_INIT;
     struct ids ids = IDS_INIT;
     int lines = 0;
     read_strings(&k);
-    if (in_open(&in, data_path("ids-special.txt"), &e) < 0) fail_msg("%s", e.msg);
+    if (in_open(&in, vocabulary_path("ids-special.txt"), &e) < 0) fail_msg("%s", e.msg);
     for (size_t i = 0; i < k.n; i++) {
         if (!memchr(k.s[i], '<', k.len[i])) continue;
         assert_true(in_line(&in, &e) >= 6);
@@ -420,7 +393,7 @@ static void test_special_golden(void **unused) {
 }
 
 static void test_llama_rules(void **unused) {
-    struct tokenizer *t = small("llama-bpe.json"), *other = small("qwen2.json"), *again = small("llama-bpe.json");
+    struct tokenizer *t = vocabulary("llama-bpe.json"), *other = vocabulary("qwen2.json"), *again = vocabulary("llama-bpe.json");
     char want[20];
     assert_int_equal(tokenizer_bos(t), tokenizer_id(t, "<|begin_of_text|>"));
     assert_true(tokenizer_bos(t) > 0);
@@ -447,7 +420,7 @@ static void test_smollm2_facts(void **unused) {
 }
 
 static void test_bad_utf8(void **unused) {
-    struct tokenizer *t = small("gpt-2.json");
+    struct tokenizer *t = vocabulary("gpt-2.json");
     struct ids ids = IDS_INIT;
     struct err e = ERR_INIT;
     ids_add(&ids, 7);
@@ -478,7 +451,7 @@ static void refuses(const char *file, const char *from, const char *to, const ch
     struct buf text = BUF_INIT, out = BUF_INIT;
     struct err e = ERR_INIT;
     char path[200];
-    if (io_read_all(data_path(file), 0, &text, &e) < 0) fail_msg("%s", e.msg);
+    if (io_read_all(vocabulary_path(file), 0, &text, &e) < 0) fail_msg("%s", e.msg);
     const char *at = strstr(text.p, from);
     if (!at) fail_msg("%s has no %s", file, from);
     buf_add(&out, text.p, (size_t)(at - text.p));
@@ -533,7 +506,7 @@ static void test_json_neighbours(void **unused) {
     struct err e = ERR_INIT;
     const int32_t *eos;
     char path[200];
-    assert_int_equal(io_read_all(data_path("qwen2.json"), 0, &text, &e), 0);
+    assert_int_equal(io_read_all(vocabulary_path("qwen2.json"), 0, &text, &e), 0);
     write_file("tokenizer.json", text.p, text.n);
     snprintf(path, sizeof path, "%s/tokenizer.json", folder);
     const char *config = "{\"eos_token\":{\"content\":\"<|im_end|>\"},\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"T\"},{\"name\":\"default\",\"template\":\"D\"}]}";

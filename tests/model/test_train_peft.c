@@ -8,9 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "common/io/io.h"
-#include "common/io/jsonl.h"
 #include "common/train/trainer.h"
+#include "steps.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,31 +41,6 @@ static void close_kit(struct kit *k) {
     k->d->close(k->d);
 }
 
-/* Every step's line of metrics.jsonl against the golden lists. */
-static void compare(const char *dir, const struct json *golden) {
-    char *path = io_join(dir, "metrics.jsonl");
-    struct err e = ERR_INIT;
-    struct jsonl *in = jsonl_open(path, &e);
-    assert_non_null(in);
-    const struct json *loss = json_get(golden, "loss")->first, *norm = json_get(golden, "grad_norm")->first;
-    double worst[2] = {0, 0};
-    struct record *rec;
-    int rc, n = 0;
-    for (; (rc = jsonl_next(in, &rec, &e)) > 0; record_free(rec), loss = loss->next, norm = norm->next, n++) {
-        assert_non_null(loss);
-        double a = fabs(record_get(rec, "loss")->number / loss->number - 1), b = fabs(record_get(rec, "grad_norm")->number / norm->number - 1);
-        if (!(a <= 1e-5)) fail_msg("step %d: loss %.9g, expected %.9g", n + 1, record_get(rec, "loss")->number, loss->number);
-        if (!(b <= 1e-4)) fail_msg("step %d: gradient norm %.9g, expected %.9g", n + 1, record_get(rec, "grad_norm")->number, norm->number);
-        worst[0] = a > worst[0] ? a : worst[0];
-        worst[1] = b > worst[1] ? b : worst[1];
-    }
-    assert_int_equal(rc, 0);
-    assert_int_equal(n, 20);
-    printf("# largest difference: loss %.1e, gradient norm %.1e\n", worst[0], worst[1]);
-    jsonl_close(in);
-    free(path);
-}
-
 static void train(const struct kit *k, int r, double dropout, int batch, double lr, const struct json *golden) {
     char text[400], dir[] = "/tmp/coador-peft-XXXXXX";
     struct settings s;
@@ -84,7 +58,7 @@ static void train(const struct kit *k, int r, double dropout, int batch, double 
     assert_non_null(mkdtemp(dir));
     struct train_job j = {.settings = &s, .m = k->m, .a = a, .rows = &k->rows, .dir = dir, .tokens_per_pass = 256, .base_dtype = "keep", .base_name = "test", .stop = &stop, .say = say};
     if (train_run(&j, &result, &e) < 0) fail_msg("%s", e.msg);
-    compare(dir, golden);
+    check_steps(dir, golden);
     assert_int_equal(io_remove_tree(dir, &e), 0);
     lora_free(a);
     settings_release(&s);

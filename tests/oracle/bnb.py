@@ -1,7 +1,6 @@
 """Bytes of bitsandbytes on a CPU (float32 input) for tests/common/test_quant.c: NF4, FP4, double quantisation, int8 rows.
 Inputs are made from an integer hash, or taken from SmolLM2's GGUF, so that the data holds SHA-256 sums only.
 Run: FETCHED=.fetched python tests/oracle/bnb.py > tests/data/quant/bnb.json"""
-import hashlib
 import json
 import os
 import sys
@@ -11,24 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import bitsandbytes.functional as F
 import numpy as np
 import torch
-
-f32 = np.float32
-
-
-def hashed(seed, n):
-    """n values in [-1, 1) with 24 bits, from Wellons' lowbias32 of a counter; the C test has the same lines."""
-    x = (np.arange(n, dtype=np.uint64) * 0x85EBCA77 + seed * 0x9E3779B1).astype(np.uint32)
-    x ^= x >> np.uint32(16)
-    x *= np.uint32(0x7FEB352D)
-    x ^= x >> np.uint32(15)
-    x *= np.uint32(0x846CA68B)
-    x ^= x >> np.uint32(16)
-    return ((x >> np.uint32(8)).astype(f32) * f32(2.0**-23) - f32(1)).astype(f32)
-
-
-def normal(seed, n):
-    return ((hashed(seed, n) + hashed(seed + 1, n)) + (hashed(seed + 2, n) + hashed(seed + 3, n))) * f32(0.02)
-
+from hashed import f32, hashed, normal, sha
 
 def midpoints(kind, scale):
     """A block whose largest value is `scale`: every midpoint of the sorted codes, the values beside it, then zeros."""
@@ -53,10 +35,6 @@ CASES = {"uniform": lambda k: hashed(1, 64 * 300), "normal": lambda k: normal(2,
          "midpoints 3e-5": lambda k: midpoints(k, 3e-5), "rest": lambda k: normal(8, 1000), "odd": lambda k: normal(9, 1037),
          "small": lambda k: normal(10, 37), "rest of zeros": lambda k: np.zeros(70, f32)}
 TENSORS = ["blk.0.ffn_down.weight", "blk.15.attn_k.weight", "blk.29.attn_q.weight"]
-
-
-def sha(t):
-    return hashlib.sha256(np.ascontiguousarray(t).tobytes()).hexdigest()
 
 
 def four_bits(name, kind, x):

@@ -1,7 +1,6 @@
 """GGUF's Q4_K and Q6_K as the gguf package decodes them, for tests/common/test_quant_formats.c: SHA-256 of the values of
 hashed bytes whose f16 fields are made finite.
 Run: python tests/oracle/kquants.py > tests/data/quant/kquants.json"""
-import hashlib
 import json
 import sys
 from importlib.metadata import version
@@ -9,19 +8,13 @@ from importlib.metadata import version
 import numpy as np
 from gguf import GGMLQuantizationType as T
 from gguf import dequantize
+from hashed import lowbias, sha
 
 BLOCKS = 96
 
 
 def hashed_bytes(seed, n):
-    """Bytes 16 to 23 of Wellons' lowbias32 of a counter; the C test has the same lines."""
-    x = (np.arange(n, dtype=np.uint64) * 0x85EBCA77 + seed * 0x9E3779B1).astype(np.uint32)
-    x ^= x >> np.uint32(16)
-    x *= np.uint32(0x7FEB352D)
-    x ^= x >> np.uint32(15)
-    x *= np.uint32(0x846CA68B)
-    x ^= x >> np.uint32(16)
-    return (x >> np.uint32(16)).astype(np.uint8)
+    return (lowbias(seed, n) >> np.uint32(16)).astype(np.uint8)
 
 
 def values(kind, seed, size, halves):
@@ -29,7 +22,7 @@ def values(kind, seed, size, halves):
     for at in halves:
         b[:, at + 1] &= 0xBB  # two bits of the exponent cleared: finite
     v = dequantize(b, kind).astype(np.float32) + np.float32(0)
-    return {"blocks": BLOCKS, "seed": seed, "values": hashlib.sha256(v.tobytes()).hexdigest()}
+    return {"blocks": BLOCKS, "seed": seed, "values": sha(v)}
 
 
 json.dump({"versions": {p: version(p) for p in ("gguf", "numpy")}, "q4_K": values(T.Q4_K, 1, 144, (0, 2)),

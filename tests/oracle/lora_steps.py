@@ -5,6 +5,7 @@ place of PEFT's lora_dropout modules. Batches are padded here and packed there.
 Run: FETCHED=.fetched python tests/oracle/lora_steps.py"""
 import numpy as np
 import oracle_model as om
+from hashed import hashed
 
 STEPS, BATCH, LR, MAX_NORM, SEED = 20, 3, 4e-4, 0.3, 20240607
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -40,17 +41,6 @@ TEXTS = [  # prompt and completion; only the completion is trained
     ("Previsão para sábado:", " sol pela manhã, nuvens à tarde e máxima de 31 graus."),
     ("{\"id\": 7, \"tags\":", " [\"novo\", \"frágil\"]}"),
 ]
-
-
-def hashed(tensor, n):
-    """n values in [-1, 1) with 24 bits, from Wellons' lowbias32 of a counter; the C test has the same lines."""
-    x = (np.arange(n, dtype=np.uint64) * 0x85EBCA77 + tensor * 0x9E3779B1).astype(np.uint32)
-    x ^= x >> np.uint32(16)
-    x *= np.uint32(0x7FEB352D)
-    x ^= x >> np.uint32(15)
-    x *= np.uint32(0x846CA68B)
-    x ^= x >> np.uint32(16)
-    return ((x >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)).astype(np.float32)
 
 
 def philox(counter, key):

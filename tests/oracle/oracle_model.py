@@ -71,13 +71,14 @@ def load(path):
 
 def tokenizer(path):
     """Special tokens' text gives their ids: the prompts here are ours."""
-    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     _, meta = reader(path)
     tokens = meta["tokenizer.ggml.tokens"]
     merges = [tuple(m.split(" ")) for m in meta["tokenizer.ggml.merges"]]
     tk = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges))
     tk.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tk.decoder = decoders.ByteLevel()
     control = 3  # GGUF's token type
     tk.add_special_tokens([AddedToken(t, special=True) for t, y in zip(tokens, meta["tokenizer.ggml.token_type"]) if y == control])
     return tk

@@ -17,6 +17,7 @@ import bitsandbytes.functional as F
 import numpy as np
 import torch
 from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
+from hashed import hashed, lowbias
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -25,21 +26,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 STEPS, BATCH, LENGTH, PROMPT, R, ALPHA, LR, MAX_NORM, WEIGHT_DECAY = 20, 3, 17, 6, 8, 16, 4e-4, 0.3, 0.01
 SPREAD = {True: (2.0**-4, 2.0**-4), False: (2.0**-5, 2.0**-7)}  # of the first A and B; the second is SmolLM2's
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
-def lowbias(seed, n):
-    """Wellons' lowbias32 of a counter; the C test has the same lines."""
-    x = (np.arange(n, dtype=np.uint64) * 0x85EBCA77 + seed * 0x9E3779B1).astype(np.uint32)
-    x ^= x >> np.uint32(16)
-    x *= np.uint32(0x7FEB352D)
-    x ^= x >> np.uint32(15)
-    x *= np.uint32(0x846CA68B)
-    x ^= x >> np.uint32(16)
-    return x
-
-
-def values(seed, n):
-    return ((lowbias(seed, n) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-23) - np.float32(1)).astype(np.float32)
 
 
 def hashed_ids(step):
@@ -84,7 +70,7 @@ def main(directory):
             part = name.split(".")
             params[int(part[part.index("layers") + 1]) * 14 + TARGETS.index(next(t for t in part if t in TARGETS)) * 2 + ("lora_B" in name)] = p
     for i, p in params.items():
-        p.data = torch.from_numpy(values(i, p.numel())).reshape(p.shape) * spread[i % 2]
+        p.data = torch.from_numpy(hashed(i, p.numel())).reshape(p.shape) * spread[i % 2]
     params = [p for _, p in sorted(params.items())]
     opt = torch.optim.AdamW(params, lr=LR, weight_decay=WEIGHT_DECAY)
     losses, norms, batches = [], [], [draw(step) for step in range(STEPS)]

@@ -14,6 +14,7 @@ import random
 import sys
 import unicodedata
 
+import oracle_model as om
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 LLAMA = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -91,20 +92,6 @@ def strings():
     return out
 
 
-def smollm2(path):
-    """From the GGUF; transformers would leave the digits out."""
-    from gguf import GGUFReader
-    kv = {k: f.contents() for k, f in GGUFReader(path).fields.items() if k.startswith("tokenizer.ggml")}
-    tokens, types = kv["tokenizer.ggml.tokens"], kv["tokenizer.ggml.token_type"]
-    merges = [tuple(m.split(" ")) for m in kv["tokenizer.ggml.merges"]]
-    t = Tokenizer(models.BPE(vocab={s: i for i, s in enumerate(tokens)}, merges=merges))
-    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True),
-                                               pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    t.decoder = decoders.ByteLevel()
-    t.add_special_tokens([AddedToken(s, special=True) for s, y in zip(tokens, types) if y == 3])
-    return t
-
-
 def split(pattern):
     return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"),
                                     pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -174,7 +161,7 @@ def main(gguf, out):
     with open(f"{out}/strings.jsonl", "w", newline="\n") as f:
         for s in texts:
             f.write(json.dumps(s, ensure_ascii=any(ord(c) < 32 or unicodedata.category(c) in ("Cn", "Co", "Cc") for c in s)) + "\n")
-    big = smollm2(gguf)
+    big = om.tokenizer(gguf)
     write_ids(f"{out}/ids-smollm2.txt", big, texts)
     write_decodes(f"{out}/decode.jsonl", big, texts)
     rng = random.Random(1)
