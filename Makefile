@@ -30,11 +30,12 @@ help:
 	@sed -n 's/^## //p' Makefile
 ## make            build the programs (after make deps)
 ## make demo       set up and run the main job: SmolLM2 learns the polarity of news sentences; prints the scores
-## make check      set up and run every test
+## make check      set up and run every test; make check-NAME: one, by the end of its name (check-t3-eval)
 ## make run P=pipelines/NAME [SET="var=value"]   run a pipeline (-j2, N=1: only say what would run and why)
+## make dag P=pipelines/NAME    its stages in the language of Graphviz's dot
 ## make deps       install the Debian packages that are missing
 ## make model      fetch SmolLM2-135M-Instruct (GGUF, 98 MB); make nyt-data: the rated news sentences
-## make install    programs and pages under prefix=/usr/local (DESTDIR obeyed)
+## make install    programs and pages under prefix=/usr/local (DESTDIR obeyed); make uninstall; make clean: what was built goes
 ## make check-asan | check-ubsan | check-tsan   the tests under sanitizers; make fuzz: every fuzz target for FUZZ_SECONDS
 ## make check-server    distill-label against a real server, llama-cpp-python (ROWS=500; installed outside the tree)
 ## make bench      our figures beside the peers'
