@@ -55,29 +55,38 @@ term lex_spans_raw(struct terms *x, const struct span *v, size_t n) {
 /* ---- inside JSON strings ---- */
 static bool must_escape(unsigned c) { return c < 0x20 || c == '"' || c == '\\'; }
 
-/* As json_put_string writes it, without the quotes. */
-static term escaped(struct terms *x, char c) {
+/* Characters as json_put_string escapes them. Factored: a state inside a string has this in every part of it. */
+struct escapes {
+    struct byteset short_, low[2]; /* \n and so on; the last digit behind \u000 and \u001 */
+};
+
+static void add_escape(struct escapes *to, char c) {
     struct buf b = BUF_INIT;
     json_put_string(&b, &c, 1);
-    term t = term_text(x, b.p + 1, b.n - 2, TERM_EPS);
+    const unsigned char *s = (unsigned char *)b.p + 1; /* behind the quote */
+    if (b.n == 4) byteset_add(&to->short_, s[1], s[1]);
+    else if (b.n == 8 && !memcmp(s, "\\u00", 4) && (s[4] == '0' || s[4] == '1')) byteset_add(&to->low[s[4] - '0'], s[5], s[5]);
+    else BUG("an escape that is none: %s", b.p);
     buf_release(&b);
-    return t;
+}
+
+static term escapes_term(struct terms *x, const struct escapes *e) {
+    term low = term_or2(x, term_cat(x, term_byte(x, '0'), term_set(x, &e->low[0])), term_cat(x, term_byte(x, '1'), term_set(x, &e->low[1])));
+    return term_cat(x, term_byte(x, '\\'), term_or2(x, term_set(x, &e->short_), term_cat(x, term_str(x, "u00"), low)));
 }
 
 term lex_spans(struct terms *x, const struct span *v, size_t n) {
     struct byteset ascii = {{0}};
-    term all[64];
-    size_t many = 0;
-    all[many++] = TERM_EMPTY;
+    struct escapes e = {0};
+    term beyond = TERM_EMPTY;
     for (size_t i = 0; i < n; i++) {
         for (uint32_t c = v[i].from; c <= v[i].to && c < 0x80; c++) {
             if (!must_escape(c)) byteset_add(&ascii, c, c);
-            else all[many++] = escaped(x, (char)c);
+            else add_escape(&e, (char)c);
         }
-        if (v[i].to >= 0x80) all[0] = term_or2(x, all[0], utf8_span(x, v[i].from > 0x80 ? v[i].from : 0x80, v[i].to));
+        if (v[i].to >= 0x80) beyond = term_or2(x, beyond, utf8_span(x, v[i].from > 0x80 ? v[i].from : 0x80, v[i].to));
     }
-    all[many++] = term_set(x, &ascii);
-    return term_or(x, all, many);
+    return term_or(x, (term[]){beyond, term_set(x, &ascii), escapes_term(x, &e)}, 3);
 }
 
 static term set_of(struct terms *x, const char *bytes) {

@@ -125,6 +125,7 @@ static int keep_multiple(struct terms *x, const struct json *m, term *t, struct 
     term sign = term_opt(x, term_byte(x, '-'));
     int64_t divisor;
     if (json_int(m, &divisor) && divisor <= MAX_DIVISOR) {
+        for (unsigned char c = '0'; c <= '9'; c++) term_byte(x, c); /* each a class of its own, as T_REM needs */
         *t = term_and2(x, *t, term_cat(x, sign, term_rem(x, (uint32_t)divisor, 0)));
         return 0;
     }
