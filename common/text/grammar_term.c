@@ -87,6 +87,7 @@ void terms_release(struct terms *x) {
     free(x->sets);
     free(x->rules);
     free(x->rows);
+    free(x->set_classes);
     free(x->scratch);
     *x = (struct terms){0};
 }

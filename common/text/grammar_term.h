@@ -22,7 +22,7 @@ enum term_kind {
     T_NOT,  /* whatever a is not */
     T_REP,  /* a, lo to hi times (TERM_INF: no limit) */
     T_CALL, /* the body of rule a */
-    T_REM   /* decimal digits that make a number of remainder b (so far) divisible by a */
+    T_REM   /* decimal digits that make a number of remainder b (so far) divisible by a; each digit must be a class of its own */
 };
 
 struct term_node {
@@ -64,6 +64,7 @@ struct terms {
     uint8_t class_of[256], first_of[256]; /* byte -> class, class -> its lowest byte */
     uint16_t size_of[256];                /* bytes in a class */
     int classes;
+    struct byteset *set_classes;          /* (n_sets) the classes in each set */
     uint32_t *rows; /* (row, class) -> term or TERM_INF where not known */
     size_t n_rows, cap_rows;
     term *scratch;
@@ -95,6 +96,7 @@ uint32_t rule_new(struct terms *x); /* its body is TERM_EMPTY until set */
 term term_call(struct terms *x, uint32_t rule);
 
 /* ---- walking ---- */
+void terms_classes(struct terms *x); /* of terms_freeze */
 /* No set is made after this. Finds every rule's shortest string; false on overflow. */
 bool terms_freeze(struct terms *x);
 bool term_nullable(struct terms *x, term t);
@@ -103,6 +105,8 @@ uint32_t term_min(struct terms *x, term t); /* bytes of the shortest string, TER
 term term_step(struct terms *x, term t, int c);
 /* The same without the look whether the way leads to an end. */
 term term_derive(struct terms *x, term t, int c);
+/* Classes, bit by bit, whose derivative of t is that by c; c is one of them. */
+void term_alike(struct terms *x, term t, int c, struct byteset *block);
 void term_row(struct terms *x, term t);            /* makes room for t's transitions, so that they are kept */
 uint32_t term_search(struct terms *x, term t);     /* term_min of an AND, NOT or REM that is not nullable */
 uint32_t min_add(uint32_t a, uint32_t b);          /* of lengths: TERM_INF and too large stay so */

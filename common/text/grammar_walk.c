@@ -104,10 +104,14 @@ static term derive_now(struct terms *x, term t, int c) {
 term term_derive(struct terms *x, term t, int c) {
     uint32_t row = x->v[t].row;
     if (!row) return derive_now(x, t, c);
-    size_t at = (size_t)(row - 1) * (size_t)x->classes + (size_t)c;
-    if (x->rows[at] != TERM_INF) return x->rows[at];
+    size_t at = (size_t)(row - 1) * (size_t)x->classes;
+    if (x->rows[at + (size_t)c] != TERM_INF) return x->rows[at + (size_t)c];
     term d = derive_now(x, t, c);
-    return x->rows[at] = d;
+    struct byteset block;
+    term_alike(x, t, c, &block);
+    for (int i = 0; i < x->classes; i++)
+        if (byteset_has(&block, (unsigned)i)) x->rows[at + (size_t)i] = d;
+    return d;
 }
 
 void term_row(struct terms *x, term t) {
@@ -171,29 +175,6 @@ uint32_t term_min(struct terms *x, term t) {
 }
 
 /* ---- freezing ---- */
-static void find_classes(struct terms *x) {
-    uint8_t class_of[256] = {0};
-    int n = 1;
-    for (size_t s = 0; s < x->n_sets && n < 256; s++) { /* split each class by the set */
-        int moved[256], before = n;
-        for (int i = 0; i < before; i++) moved[i] = -1;
-        bool stays[256] = {false};
-        for (int b = 0; b < 256; b++) stays[class_of[b]] |= !byteset_has(&x->sets[s], (unsigned)b);
-        for (int b = 0; b < 256; b++) {
-            int c = class_of[b];
-            if (!byteset_has(&x->sets[s], (unsigned)b) || !stays[c]) continue;
-            if (moved[c] < 0) moved[c] = n++;
-            class_of[b] = (uint8_t)moved[c];
-        }
-    }
-    memcpy(x->class_of, class_of, sizeof class_of);
-    x->classes = n;
-    for (int b = 255; b >= 0; b--) {
-        x->first_of[class_of[b]] = (uint8_t)b;
-        x->size_of[class_of[b]]++;
-    }
-}
-
 /* What depends on rules is found again in each round. */
 static void forget(struct terms *x) {
     for (size_t i = 0; i < x->n; i++) {
@@ -205,7 +186,7 @@ static void forget(struct terms *x) {
 }
 
 bool terms_freeze(struct terms *x) {
-    find_classes(x);
+    terms_classes(x);
     for (size_t i = 0; i < x->n_rules; i++) x->rules[i].min = TERM_INF;
     for (bool changed = true; changed && !x->overflow;) {
         changed = false;
