@@ -15,6 +15,7 @@ static int check_answer(const struct asked *q, const struct gen_answer *a, struc
 static void set_usage(struct record *r, const struct gen_answer *a, bool constrained) {
     struct buf b = BUF_INIT;
     buf_addf(&b, "{\"prompt_tokens\":%zu,\"completion_tokens\":%zu", a->n_prompt, a->ids.n);
+    if (a->n_shared) buf_addf(&b, ",\"prompt_tokens_details\":{\"cached_tokens\":%zu}", a->n_shared);
     if (constrained) buf_addf(&b, ",\"model_calls\":%d", a->calls);
     buf_addc(&b, '}');
     record_set_raw(r, "usage", b.p, b.n);
@@ -54,7 +55,7 @@ static int start_waiting(struct flight *f, uint64_t *started, struct err *e) {
         }
         p = window_at(&f->window, *started);
         if (!p->done) {
-            if (!generator_ready(f->generator, p->ids.n)) return 0;
+            if (!generator_ready(f->generator, p->ids.v, p->ids.n)) return 0;
             if (generator_submit(f->generator, p->ids.v, p->ids.n, *started, e) < 0) return -1;
             take_answers(f); /* one that leaves no choice has ended already */
         }

@@ -207,7 +207,7 @@ static int start_local(struct asker *a, struct ask *q, struct err *e) {
         ask_fail(q, "%s: %s", a->teachers[q->teacher].spec, why.msg);
         return 1;
     }
-    if (!local_ready(l, q->ids.n)) return 0;
+    if (!local_ready(l, &q->ids)) return 0;
     q->number = sha256_u64(q->key, sizeof q->key - 1); /* keys its random numbers: the same wherever the record stands */
     q->state = ASK_FLYING;
     enter(a, q);

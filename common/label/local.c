@@ -101,7 +101,7 @@ int local_encode(const struct local *l, const char *messages, size_t n, struct i
     return rc < 0 ? rc : generator_fits(l->gen, out->n, e);
 }
 
-bool local_ready(const struct local *l, size_t n_ids) { return generator_ready(l->gen, n_ids); }
+bool local_ready(struct local *l, const struct ids *ids) { return generator_ready(l->gen, ids->v, ids->n); }
 
 int local_submit(struct local *l, const struct ids *ids, uint64_t number, struct err *e) { return generator_submit(l->gen, ids->v, ids->n, number, e); }
 

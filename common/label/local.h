@@ -28,7 +28,7 @@ char *local_identity(const struct local *l, struct err *e);
 /* Ids of a question, messages as [{"role","content"}…]; without chat it must be one user message, taken as plain text. -1
    also when it can never fit. */
 int local_encode(const struct local *l, const char *messages, size_t n, struct ids *out, struct err *e);
-bool local_ready(const struct local *l, size_t n_ids);
+bool local_ready(struct local *l, const struct ids *ids);
 int local_submit(struct local *l, const struct ids *ids, uint64_t number, struct err *e);
 int local_active(const struct local *l);
 int local_step(struct local *l, struct err *e);

@@ -84,7 +84,11 @@ int decoder_compute(struct decoder *d, enum compute c, struct err *e) {
 }
 
 int decoder_length(const struct decoder *d, int slot) { return d->kv.length[slot]; }
-void decoder_reset(struct decoder *d, int slot) { kvcache_reset(&d->kv, slot); }
+void decoder_reset(struct decoder *d, int slot) { kvcache_truncate(&d->kv, slot, 0); }
+void decoder_share(struct decoder *d, int to, int from, int n) { kvcache_share(&d->kv, to, from, n); }
+void decoder_truncate(struct decoder *d, int slot, int n) { kvcache_truncate(&d->kv, slot, n); }
+bool decoder_exact(const struct decoder *d) { return !d->packs; }
+int decoder_pages(const struct decoder *d) { return d->kv.n_pages - d->kv.n_free; }
 int64_t decoder_free_tokens(const struct decoder *d) { return d->kv.max_tokens - d->kv.tokens; }
 
 static int check_rows(const struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, struct err *e) {

@@ -23,5 +23,11 @@ int decoder_feed_choose(struct decoder *d, const int32_t *ids, const int32_t *sl
 bool decoder_chooses(const struct decoder *d);
 int decoder_length(const struct decoder *d, int slot); /* tokens cached */
 void decoder_reset(struct decoder *d, int slot);       /* frees the slot's pages */
+/* `to`, which is empty, begins with the first n tokens of `from`: whole pages of KV_BLOCK tokens, which both hold from now on
+   and which count once. decoder_truncate leaves a slot its first n tokens, whole pages too. */
+void decoder_share(struct decoder *d, int to, int from, int n);
+void decoder_truncate(struct decoder *d, int slot, int n);
+bool decoder_exact(const struct decoder *d);           /* a row's logits are the same bytes in any company: not on cards */
+int decoder_pages(const struct decoder *d);            /* of KV_BLOCK tokens, held by any slot */
 int64_t decoder_free_tokens(const struct decoder *d);  /* cached tokens there is still room for */
 #endif

@@ -1,5 +1,6 @@
 /* Continuous batching: see generate.h. */
 #include "common/model/generate.h"
+#include "common/model/prefixes.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ struct slot {
     bool busy;
     struct ids seen;           /* prompt, then the answer */
     size_t fed;                /* of seen, already in the cache */
-    int64_t reserved;          /* cached tokens set aside */
+    int from, n_shared;        /* waits for the slot that has its prompt's first n_shared tokens, or will have them; or -1 */
     struct constrained bound;  /* with a constraint */
     struct gen_answer *answer;
 };
@@ -22,7 +23,7 @@ struct generator {
     struct decoder *d;
     struct sampler *sampler;
     struct slot *slots;
-    int64_t free_tokens;
+    struct prefixes prefixes;
     int max_rows, prefill;
     bool on_device;                              /* the device chooses the tokens */
     double *uniform;                             /* (slots) for that */
@@ -46,13 +47,14 @@ struct generator *generator_new(const struct model *m, const struct lora *const 
     struct generator *g = xcalloc(1, sizeof *g);
     int prefill = m->d->act == DT_F32 ? PREFILL_ROWS : CARD_PREFILL_ROWS;
     if (prefill > o->max_cached) prefill = (int)o->max_cached;
-    *g = (struct generator){.m = m, .o = *o, .free_tokens = o->max_cached, .prefill = prefill, .max_rows = prefill + o->slots};
-    g->d = decoder_new(m, a, n, o->slots, o->max_cached, g->max_rows, e);
+    *g = (struct generator){.m = m, .o = *o, .prefill = prefill, .max_rows = prefill + o->slots};
+    g->d = decoder_new(m, a, n, o->slots + PREFIXES, o->max_cached, g->max_rows, e);
     if (!g->d || decoder_compute(g->d, o->compute, e) < 0) {
         decoder_free(g->d);
         free(g);
         return NULL;
     }
+    prefixes_init(&g->prefixes, g->d, o->slots);
     const struct sampling *how = &o->sampling;
     g->on_device = decoder_chooses(g->d) && !o->constraint && how->repetition_penalty == 1 && how->top_p >= 1 && !how->top_k;
     g->uniform = xcalloc((size_t)o->slots, sizeof *g->uniform);
@@ -78,6 +80,7 @@ void generator_free(struct generator *g) {
         gen_answer_free(g->slots[i].answer);
     }
     for (int i = 0; i < g->n_done; i++) gen_answer_free(g->done[i]);
+    prefixes_release(&g->prefixes);
     decoder_free(g->d);
     sampler_free(g->sampler);
     free(g->slots);
@@ -116,17 +119,52 @@ static int free_slot(const struct generator *g) {
     return -1;
 }
 
-bool generator_ready(const struct generator *g, size_t n_prompt) {
-    return free_slot(g) >= 0 && need(g, n_prompt) <= g->free_tokens;
+/* Pages held, or set aside for requests under way. */
+static int64_t pages_taken(const struct generator *g) {
+    int64_t n = decoder_pages(g->d);
+    for (int i = 0; i < g->o.slots; i++) {
+        const struct slot *s = &g->slots[i];
+        int length = decoder_length(g->d, i);
+        if (s->busy) n += need(g, s->answer->n_prompt) / KV_BLOCK - ((length > s->n_shared ? length : s->n_shared) + KV_BLOCK - 1) / KV_BLOCK;
+    }
+    return n;
+}
+
+bool generator_ready(struct generator *g, const int32_t *prompt, size_t n_prompt) {
+    if (free_slot(g) < 0) return false;
+    int which;
+    int shared = prefixes_find(&g->prefixes, prompt, n_prompt, &which);
+    int64_t n = need(g, n_prompt), each = g->o.max_cached / g->o.slots;
+    prefixes_make_room(&g->prefixes, which, shared, n, n > each ? n : each); /* a limit that is the same for any batch, by default */
+    return pages_taken(g) + (n - shared) / KV_BLOCK <= g->o.max_cached / KV_BLOCK;
 }
 
 int generator_active(const struct generator *g) { return g->n_active; }
 
+/* Slot i's prompt goes on where the beginning that it shares ends, if that has been fed. */
+static bool take_prefix(struct generator *g, int i) {
+    struct slot *s = &g->slots[i];
+    if (!s->busy || s->from < 0 || decoder_length(g->d, s->from) < s->n_shared) return false;
+    decoder_share(g->d, i, s->from, s->n_shared);
+    s->fed = (size_t)s->n_shared;
+    s->from = -1;
+    return true;
+}
+
+/* Of all that wait; one that gets its beginning may be what another waits for. */
+static void take_prefixes(struct generator *g) {
+    for (bool again = true; again;) {
+        again = false;
+        for (int i = 0; i < g->o.slots; i++) again |= take_prefix(g, i);
+    }
+}
+
 static void finish(struct generator *g, int i, enum finish how) {
     struct slot *s = &g->slots[i];
     s->answer->finish = how;
+    take_prefixes(g);
+    prefixes_keep(&g->prefixes, i);
     decoder_reset(g->d, i);
-    g->free_tokens += s->reserved;
     GROW(g->done, g->n_done, g->cap_done);
     g->done[g->n_done++] = s->answer;
     s->answer = NULL;
@@ -215,22 +253,35 @@ static const uint32_t *allowed(struct generator *g, struct slot *s) {
     return g->allowed;
 }
 
+/* Slot i begins with what an earlier prompt has of its prompt, and is what later ones may share. */
+static void share_beginning(struct generator *g, int i, const int32_t *prompt, size_t n_prompt) {
+    struct slot *s = &g->slots[i];
+    int which;
+    s->n_shared = prefixes_find(&g->prefixes, prompt, n_prompt, &which);
+    s->answer->n_shared = (size_t)s->n_shared;
+    if (s->n_shared) s->from = g->prefixes.v[which].at;
+    take_prefix(g, i);
+    prefixes_add(&g->prefixes, i, prompt, n_prompt);
+}
+
 int generator_submit(struct generator *g, const int32_t *prompt, size_t n_prompt, uint64_t number, struct err *e) {
     int i = free_slot(g);
-    if (i < 0 || need(g, n_prompt) > g->free_tokens) BUG("request submitted without room");
+    if (i < 0) BUG("request submitted without room");
     struct slot *s = &g->slots[i];
     s->busy = true;
     s->fed = 0;
+    s->from = -1;
+    s->n_shared = 0;
     s->seen.n = 0;
     for (size_t k = 0; k < n_prompt; k++) ids_add(&s->seen, prompt[k]);
-    s->reserved = need(g, n_prompt);
-    g->free_tokens -= s->reserved;
     s->answer = xcalloc(1, sizeof *s->answer);
     s->answer->number = number;
     s->answer->n_prompt = n_prompt;
     g->n_active++;
     if (g->o.constraint) constrained_start(&s->bound, g->o.constraint, (uint32_t)g->o.max_new);
-    return go_on(g, i, e);
+    int rc = go_on(g, i, e);
+    if (!rc && s->busy && decoder_exact(g->d)) share_beginning(g, i, prompt, n_prompt);
+    return rc;
 }
 
 /* Rows of slot i into the pass, at most `room`; wants logits when the last token known is fed. */
@@ -264,9 +315,10 @@ static int32_t next_id(struct generator *g, struct slot *s, int k) {
 
 int generator_step(struct generator *g, struct err *e) {
     int R = 0, M = 0, room = g->prefill;
+    take_prefixes(g);
     for (int i = 0; i < g->o.slots; i++) {
         struct slot *s = &g->slots[i];
-        if (!s->busy) continue;
+        if (!s->busy || s->from >= 0) continue;
         bool answering = s->seen.n - s->fed == 1 && s->answer->calls;
         int n = feed_slot(g, i, R, &M, answering ? 1 : room);
         R += n;

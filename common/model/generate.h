@@ -10,7 +10,7 @@ enum finish { FINISH_STOP, FINISH_LENGTH, FINISH_SCHEMA, FINISH_FAILED }; /* SCH
 
 struct gen_options {
     int slots;              /* requests at once */
-    int64_t max_cached;     /* tokens of key/value cache in all */
+    int64_t max_cached;     /* tokens of key/value cache in all: of requests and of kept prefixes (prefixes.h) */
     int max_new;            /* tokens an answer may take */
     const char *const *stop; /* n_stop strings that end an answer; borrowed */
     int n_stop;
@@ -25,7 +25,7 @@ struct gen_answer {
     uint64_t number;        /* as submitted */
     struct ids ids;         /* generated, the ending id included */
     struct buf text;        /* decoded, without special tokens, cut before a stop string */
-    size_t n_prompt;
+    size_t n_prompt, n_shared; /* tokens; those of a beginning that was computed for an earlier prompt */
     int calls;              /* passes of the model that chose a token: fewer than ids where a constraint left no choice */
     enum finish finish;
 };
@@ -36,9 +36,9 @@ struct generator *generator_new(const struct model *m, const struct lora *const 
 void generator_free(struct generator *g);
 /* 0 when a request of n_prompt tokens can ever be served, else RC_INPUT and why (context, cache). */
 int generator_fits(const struct generator *g, size_t n_prompt, struct err *e);
-/* Whether one of n_prompt tokens can start now. */
-bool generator_ready(const struct generator *g, size_t n_prompt);
-/* Starts a request (generator_ready said yes); copies the ids. `number` also keys its random numbers. */
+/* Whether this one can start now; prefixes that would leave it no room are given up. */
+bool generator_ready(struct generator *g, const int32_t *prompt, size_t n_prompt);
+/* Starts a request (generator_ready said yes of it); copies the ids. `number` also keys its random numbers. */
 int generator_submit(struct generator *g, const int32_t *prompt, size_t n_prompt, uint64_t number, struct err *e);
 int generator_active(const struct generator *g);
 /* One pass of the model over all active requests. */

@@ -16,6 +16,7 @@ int kvcache_init(struct kvcache *c, int slots, int64_t max_tokens, struct err *e
     c->table = xcalloc((size_t)slots * (size_t)pages, sizeof *c->table);
     c->length = xcalloc((size_t)slots, sizeof *c->length);
     c->free_page = xcalloc((size_t)c->n_pages, sizeof *c->free_page);
+    c->held = xcalloc((size_t)c->n_pages, sizeof *c->held);
     for (int i = 0; i < c->n_pages; i++) c->free_page[i] = c->n_pages - 1 - i; /* page 0 goes first */
     c->changed = true;
     return 0;
@@ -25,19 +26,34 @@ void kvcache_release(struct kvcache *c) {
     free(c->table);
     free(c->length);
     free(c->free_page);
+    free(c->held);
 }
 
 void kvcache_extend(struct kvcache *c, int slot, int n) {
     int64_t from = pages_for(c->length[slot]), to = pages_for((int64_t)c->length[slot] + n);
     if (to - from > c->n_free) BUG("cache of %d pages with %d free, slot %d asks for %d", c->n_pages, c->n_free, slot, (int)(to - from));
-    for (int64_t i = from; i < to; i++) c->table[(int64_t)slot * c->max_pages + i] = c->free_page[--c->n_free];
+    for (int64_t i = from; i < to; i++) c->held[c->table[(int64_t)slot * c->max_pages + i] = c->free_page[--c->n_free]] = 1;
     c->changed |= to > from;
     c->length[slot] += n;
     c->tokens += n;
 }
 
-void kvcache_reset(struct kvcache *c, int slot) {
-    for (int64_t i = pages_for(c->length[slot]); i-- > 0;) c->free_page[c->n_free++] = c->table[(int64_t)slot * c->max_pages + i];
-    c->tokens -= c->length[slot];
-    c->length[slot] = 0;
+void kvcache_share(struct kvcache *c, int to, int from, int n) {
+    if (c->length[to] || n % KV_BLOCK || n > c->length[from]) BUG("%d of %d cached tokens shared with a slot of %d", n, c->length[from], c->length[to]);
+    int32_t *there = c->table + (int64_t)to * c->max_pages, *here = c->table + (int64_t)from * c->max_pages;
+    for (int i = 0; i < n / KV_BLOCK; i++) c->held[there[i] = here[i]]++;
+    c->changed |= n > 0;
+    c->length[to] = n;
+}
+
+void kvcache_truncate(struct kvcache *c, int slot, int n) {
+    int length = c->length[slot];
+    if (n % KV_BLOCK || n > length) BUG("%d of %d cached tokens kept", n, length);
+    for (int64_t i = pages_for(length); i-- > n / KV_BLOCK;) {
+        int32_t page = c->table[(int64_t)slot * c->max_pages + i];
+        if (--c->held[page]) continue;
+        c->free_page[c->n_free++] = page;
+        c->tokens -= length - i * KV_BLOCK < KV_BLOCK ? length - i * KV_BLOCK : KV_BLOCK;
+    }
+    c->length[slot] = n;
 }
