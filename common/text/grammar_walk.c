@@ -49,6 +49,10 @@ static term derive_list(struct terms *x, term t, int c) {
     term few[16], *v = n.b <= 16 ? few : xcalloc(n.b, sizeof *v), r;
     size_t many = 0;
     bool dead = false;
+    for (uint32_t i = 0; i < n.b && n.kind == T_AND; i++) { /* parts come again in other products */
+        const struct term_node *k = &x->v[x->lists[n.a + i]];
+        term_row(x, k->kind == T_NOT ? k->a : x->lists[n.a + i]);
+    }
     for (uint32_t i = 0; i < n.b && !dead; i++) {
         term d = term_derive(x, x->lists[n.a + i], c);
         if (d != TERM_EMPTY) v[many++] = d;
