@@ -11,9 +11,12 @@ struct trie_node {
     uint32_t size;
     int32_t token; /* -1: none ends here */
     uint8_t byte, depth; /* depth 0: one byte */
+    uint16_t below;      /* 1 + index in trie.below of the bytes in its subtree, this one left out; 0 where that is small */
 };
 struct trie {
     struct trie_node *v;
+    struct byteset *below; /* each once */
+    uint32_t n_below;
     uint32_t n, root[257]; /* root[b]: where the subtree of first byte b begins; equal to root[b + 1]: none */
 };
 
@@ -36,6 +39,8 @@ struct vocab {
     struct string_tokens free, plain;
 };
 
+void trie_find_below(struct trie *t);
+void trie_release(struct trie *t);
 /* Every token of the trie that the grammar takes from `state`: found(arg, token, state behind it). */
 typedef void trie_fn(void *arg, int32_t token, uint32_t state);
 void trie_walk(const struct trie *t, struct grammar *g, uint32_t state, trie_fn *found, void *arg);

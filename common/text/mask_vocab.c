@@ -31,7 +31,7 @@ static void build(struct trie *t, const struct vocab *v, const int32_t *ids, int
             GROW(t->v, t->n, cap);
             if (!depth) t->root[byte + 1] = 1;
             open[depth] = t->n;
-            t->v[t->n++] = (struct trie_node){1, -1, byte, (uint8_t)depth};
+            t->v[t->n++] = (struct trie_node){1, -1, byte, (uint8_t)depth, 0};
         }
         t->v[t->n - 1].token = ids[i];
     }
@@ -43,28 +43,7 @@ static void build(struct trie *t, const struct vocab *v, const int32_t *ids, int
         if (any) at += t->v[at].size;
     }
     t->root[256] = at;
-}
-
-void trie_walk(const struct trie *t, struct grammar *g, uint32_t state, trie_fn *found, void *arg) {
-    struct terms *x = &g->x;
-    uint32_t states[TOKEN_MAX + 1];
-    states[0] = state;
-    for (int b = 0; b < 256; b++) {
-        uint32_t i = t->root[b], end = t->root[b + 1];
-        if (i == end) continue;
-        if (term_step(x, state, x->class_of[b]) == TERM_EMPTY) continue;
-        while (i < end) {
-            const struct trie_node *n = &t->v[i];
-            uint32_t to = term_step(x, states[n->depth], x->class_of[n->byte]);
-            if (to == TERM_EMPTY) {
-                i += n->size;
-                continue;
-            }
-            states[n->depth + 1] = to;
-            if (n->token >= 0) found(arg, n->token, to);
-            i++;
-        }
-    }
+    trie_find_below(t);
 }
 
 void trie_prefixes(const struct trie *t, const char *s, size_t n, void (*found)(void *, size_t), void *arg) {
@@ -217,14 +196,14 @@ static void free_strings(struct string_tokens *s) {
     free(s->inside);
     free(s->by_length);
     free(s->length);
-    free(s->leaving.v);
+    trie_release(&s->leaving);
 }
 
 void vocab_free(struct vocab *v) {
     if (!v) return;
     free_strings(&v->free);
     free_strings(&v->plain);
-    free(v->all.v);
+    trie_release(&v->all);
     free(v->twin);
     free(v->at);
     free(v->bytes);
