@@ -107,6 +107,14 @@ term term_step(struct terms *x, term t, int c);
 term term_derive(struct terms *x, term t, int c);
 /* Classes, bit by bit, whose derivative of t is that by c; c is one of them. */
 void term_alike(struct terms *x, term t, int c, struct byteset *block);
+struct near {
+    uint32_t room; /* bytes: the least limit that was taken out, TERM_INF for none */
+    uint32_t tail; /* bytes that every string ends in, behind the part that was changed */
+};
+/* t without the upper limits of repetitions, `far` or more, in its first part: every string of t is one of it, and every one
+   of at most room + tail bytes of it is one of t (a limit counts pieces of a byte at least). Products of a pattern with the
+   characters left become the pattern's own few states. t itself where there is nothing to take out. */
+term term_near(struct terms *x, term t, uint32_t far, struct near *n);
 void term_row(struct terms *x, term t);            /* makes room for t's transitions, so that they are kept */
 uint32_t term_search(struct terms *x, term t);     /* term_min of an AND, NOT or REM that is not nullable */
 uint32_t min_add(uint32_t a, uint32_t b);          /* of lengths: TERM_INF and too large stay so */
