@@ -45,10 +45,6 @@ struct job {
     int64_t passed; /* records that came with an error */
 };
 
-static void check(int rc, const struct err *e) {
-    if (rc < 0) die_err(e);
-}
-
 /* ---- the command line ---- */
 static void check_options(struct job *j) {
     struct err e = ERR_INIT;
@@ -66,7 +62,7 @@ static void check_options(struct job *j) {
     if (j->budget > 0 && !j->cache) die_usage("--budget needs --cache: else what was paid for could not be gone on with");
     if (j->export && (j->imports.n || j->output || j->rejects_path)) die_usage("--batch-export writes requests alone: no --batch-import, -o or --rejects");
     if (j->rejects_path && !strcmp(j->rejects_path, "-")) die_usage("--rejects -: standard output carries the records");
-    check(openai_check_sets(&j->sets, &e), &e);
+    must(openai_check_sets(&j->sets, &e), &e);
 }
 
 static void parse(struct job *j, int argc, char **argv) {
@@ -141,7 +137,7 @@ static void parse_teachers(struct job *j) {
     j->n_asks = j->n_teachers * (int)j->samples;
     j->teachers = xcalloc((size_t)j->n_teachers, sizeof *j->teachers);
     for (int i = 0; i < j->n_teachers; i++) {
-        check(teacher_parse(&j->teachers[i], j->teacher_specs.v[i], &j->defaults, &e), &e);
+        must(teacher_parse(&j->teachers[i], j->teacher_specs.v[i], &j->defaults, &e), &e);
         if (j->export && (j->teachers[i].is_local || i)) die_usage("--batch-export takes one teacher, openai:NAME");
         if (j->chat && !j->teachers[i].is_local && j->n_teachers == 1) die_usage("--chat is for local teachers: servers have their own template");
         if (j->budget > 0 && !(j->teachers[i].price_in + j->teachers[i].price_out > 0) && !j->teachers[i].is_local)
@@ -158,7 +154,7 @@ static void open_asker(struct job *j) {
         .longest_backoff = j->longest_backoff, .budget = j->budget, .cache = j->cache, .export = j->export ? j->exported.f : NULL,
         .offline = j->imports.n > 0, .batches = &j->batches, .fits = results_fit, .arg = &j->results};
     if (!(j->asker = asker_new(j->teachers, j->n_teachers, &o, &e))) die_err(&e);
-    for (int i = 0; i < j->imports.n; i++) check(batchfile_read(&j->batches, j->imports.v[i], asker_cache(j->asker), &e), &e);
+    for (int i = 0; i < j->imports.n; i++) must(batchfile_read(&j->batches, j->imports.v[i], asker_cache(j->asker), &e), &e);
     batchfile_index(&j->batches);
 }
 
@@ -166,16 +162,16 @@ static void open_asker(struct job *j) {
 static void open_all(struct job *j) {
     struct err e = ERR_INIT;
     parse_teachers(j);
-    check(label_task_init(&j->task, j->schema, j->reasoning, j->reasoning_at == 1, &e), &e);
+    must(label_task_init(&j->task, j->schema, j->reasoning, j->reasoning_at == 1, &e), &e);
     j->question.task = &j->task;
     if (j->template && !(j->question.template = template_read(j->template, &e))) die_err(&e);
     const struct result_rules rules = {.task = &j->task, .teachers = j->n_teachers, .samples = (int)j->samples, .labels_only = j->labels_only || j->two_tasks >= 0,
                                        .most = j->agree == 1, .strict = j->strict, .min_confidence = j->min_confidence, .lead = j->lead};
     results_init(&j->results, &rules);
     int64_t widest = j->concurrency > j->batch ? j->concurrency : j->batch;
-    check(window_open(&j->window, j->input, 256, (int)(AHEAD * widest), sizeof(struct row), &e), &e);
-    check(j->export ? out_open(&j->exported, j->export, &e) : out_open(&j->out, j->output, &e), &e);
-    if (j->rejects_path) check(out_open(&j->rejects, j->rejects_path, &e), &e);
+    must(window_open(&j->window, j->input, 256, (int)(AHEAD * widest), sizeof(struct row), &e), &e);
+    must(j->export ? out_open(&j->exported, j->export, &e) : out_open(&j->out, j->output, &e), &e);
+    if (j->rejects_path) must(out_open(&j->rejects, j->rejects_path, &e), &e);
     for (int i = 0; i < j->n_teachers; i++)
         if (j->teachers[i].is_local) open_local(j, &j->teachers[i]);
     open_asker(j);
@@ -204,7 +200,7 @@ static bool admit(struct job *j, bool wait) {
     struct err e = ERR_INIT;
     struct record *r;
     int rc = window_take(&j->window, wait, &r, &e);
-    check(rc, &e);
+    must(rc, &e);
     if (!rc) return false;
     struct row *w = window_at(&j->window, j->window.next - 1);
     w->r = r;
@@ -259,7 +255,7 @@ static void emit(struct job *j) {
         write_row(j, w);
         wrote = true;
     }
-    if (wrote && !j->export) check(out_flush(&j->out, &e), &e);
+    if (wrote && !j->export) must(out_flush(&j->out, &e), &e);
     show_progress(j);
 }
 
@@ -297,7 +293,7 @@ static void tell(struct job *j) {
     }
     buf_clear(&b);
     label_summary_json(&s, &b);
-    if (j->summary) check(io_write_file(j->summary, b.p, b.n, &e), &e);
+    if (j->summary) must(io_write_file(j->summary, b.p, b.n, &e), &e);
     buf_release(&b);
 }
 
@@ -325,12 +321,12 @@ int main(int argc, char **argv) {
     progress_start(&j.progress, "labelling", "records", io_count_lines(j.input));
     run(&j);
     progress_end(&j.progress);
-    check(j.export ? out_commit(&j.exported, &e) : out_commit(&j.out, &e), &e);
-    if (j.rejects_path) check(out_commit(&j.rejects, &e), &e);
+    must(j.export ? out_commit(&j.exported, &e) : out_commit(&j.out, &e), &e);
+    if (j.rejects_path) must(out_commit(&j.rejects, &e), &e);
     tell(&j);
     const bool stopped = asker_counts(j.asker)->stopped;
     const int64_t failed = j.results.failed + j.passed;
-    check(asker_free(j.asker, &e), &e);
+    must(asker_free(j.asker, &e), &e);
     if (stopped) note("stopped: the budget of %g is spent; run again with a larger one to go on", j.budget);
     release(&j);
     io_close_stdout();

@@ -27,10 +27,6 @@ struct job {
     struct report report;
 };
 
-static void check(int rc, const struct err *e) {
-    if (rc < 0) die_err(e);
-}
-
 /* Mistakes on the command line end as those that opt_parse finds. */
 _Noreturn static void fail(const struct err *e) {
     if (e->code == RC_USAGE) die_usage("%s", e->msg);
@@ -84,10 +80,10 @@ static void parse(struct job *j, int argc, char **argv) {
 static void read_all(struct job *j) {
     struct err e = ERR_INIT;
     bool learn = !j->truth;
-    if (j->truth) check(reference_read(&j->ref, &j->task, j->truth, j->o.cluster, &e), &e);
+    if (j->truth) must(reference_read(&j->ref, &j->task, j->truth, j->o.cluster, &e), &e);
     for (int i = 0; i < j->n; i++)
         if (systems_add(&j->systems, &j->task, &j->ref, learn && !i, j->o.cluster, j->operands[i], &e) < 0) fail(&e);
-    for (int i = 0; i < j->curves.n; i++) check(losses_read(&j->losses, j->curves.v[i], &e), &e);
+    for (int i = 0; i < j->curves.n; i++) must(losses_read(&j->losses, j->curves.v[i], &e), &e);
 }
 
 static void add_facts(struct job *j) {
@@ -126,7 +122,7 @@ static void make(struct job *j) {
 static void write_svg(struct job *j, const char *name, const struct buf *b) {
     struct err e = ERR_INIT;
     char *path = io_join(j->svg, name);
-    check(io_write_file(path, b->p, b->n, &e), &e);
+    must(io_write_file(path, b->p, b->n, &e), &e);
     free(path);
 }
 
@@ -186,9 +182,9 @@ static void draw_losses(struct job *j) {
 static void write_text(const char *path, const struct buf *b) {
     struct err e = ERR_INIT;
     struct out o;
-    check(out_open(&o, path, &e), &e);
+    must(out_open(&o, path, &e), &e);
     fwrite(b->p, 1, b->n, o.f);
-    check(out_commit(&o, &e), &e);
+    must(out_commit(&o, &e), &e);
 }
 
 static void write_results(struct job *j) {
@@ -258,7 +254,7 @@ int main(int argc, char **argv) {
     make(&j);
     int rc = check_minima(&j);
     if (j.svg) {
-        check(io_mkdirs(j.svg, &e), &e);
+        must(io_mkdirs(j.svg, &e), &e);
         for (int i = 0; i < j.systems.n; i++)
             if (j.report.systems[i].classified) draw_system(&j, &j.report.systems[i]);
         draw_facts(&j);

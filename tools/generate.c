@@ -34,10 +34,6 @@ struct job {
     struct progress progress;
 };
 
-static void check(int rc, const struct err *e) {
-    if (rc < 0) die_err(e);
-}
-
 /* ---- the command line ---- */
 /* The two options that --score shares with answering. */
 static void check_soft(struct job *j) {
@@ -187,9 +183,9 @@ static void open_scorer(struct job *j) {
 static void open_all(struct job *j, const char *input) {
     struct err e = ERR_INIT;
     struct flight *f = &j->flight;
-    check(flight_open(f, input, (int)(j->score ? AHEAD : AHEAD * j->batch), &e), &e);
-    check(out_open(&j->out, j->output, &e), &e);
-    check(asked_read(&j->ask, &e), &e); /* a schema that cannot be kept must not cost it either */
+    must(flight_open(f, input, (int)(j->score ? AHEAD : AHEAD * j->batch), &e), &e);
+    must(out_open(&j->out, j->output, &e), &e);
+    must(asked_read(&j->ask, &e), &e); /* a schema that cannot be kept must not cost it either */
     open_model(j);
     if (j->score)
         open_scorer(j);
@@ -218,8 +214,8 @@ static void run_soft(struct job *j) {
         soft_records_add(s, p);
         window_drop(&j->flight.window);
     }
-    check(rc, &e);
-    check(soft_records_write(s, &j->flight, (int)j->top_k, j->temperature, &e), &e);
+    must(rc, &e);
+    must(soft_records_write(s, &j->flight, (int)j->top_k, j->temperature, &e), &e);
     soft_records_free(s);
 }
 
@@ -229,9 +225,9 @@ static void run(struct job *j) {
     if (j->soft)
         run_soft(j);
     else
-        check(j->score ? flight_score(&j->flight, &e) : flight_answer(&j->flight, &e), &e);
+        must(j->score ? flight_score(&j->flight, &e) : flight_answer(&j->flight, &e), &e);
     progress_end(&j->progress);
-    check(out_commit(&j->out, &e), &e);
+    must(out_commit(&j->out, &e), &e);
     const unsigned long long failed = j->flight.failed, all = j->flight.window.next;
     if (failed) warn(j->soft ? "%llu of %llu records have no soft labels" : "%llu of %llu records carry an error", failed, all);
 }

@@ -38,10 +38,6 @@ struct job {
    bits of every weight (2^-9 and 2^-12 of its size), which a deep model adds up. */
 static double default_limit(enum dtype t) { return t == DT_F32 ? 1e-4 : t == DT_F16 ? 2e-2 : 1e-1; }
 
-static void must(int rc, const struct err *e) {
-    if (rc < 0) die_err(e);
-}
-
 /* ---- command line ---- */
 static void parse(struct job *j, int argc, char **argv) {
     const struct option options[] = {

@@ -32,10 +32,6 @@ struct job {
     struct progress progress;
 };
 
-static void must(int rc, const struct err *e) {
-    if (rc < 0) die_err(e);
-}
-
 static bool ends_with(const char *s, const char *end) {
     size_t n = strlen(s), m = strlen(end);
     return n > m && !strcmp(s + n - m, end);

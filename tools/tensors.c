@@ -31,10 +31,6 @@ static struct tsource *open_source(const char *path) {
     return s;
 }
 
-static void must(int rc, const struct err *e) {
-    if (rc < 0) die_err(e);
-}
-
 static void open_out(struct out *o, const char *path) {
     struct err e = ERR_INIT;
     opt_refuse_terminal(path);

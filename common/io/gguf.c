@@ -328,8 +328,6 @@ void gguf_close(struct gguf *g) {
     free(g);
 }
 
-const char *gguf_path(const struct gguf *g) { return g->path; }
-
 void gguf_bytes(const struct gguf *g, const void **p, size_t *n) {
     *p = g->bytes;
     *n = g->n_bytes;

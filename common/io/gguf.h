@@ -11,7 +11,6 @@ struct gguf *gguf_open(const char *path, struct err *e); /* give: gguf_close */
 /* Over memory that outlives the object (starting at a multiple of 8); `name` for messages. */
 struct gguf *gguf_over(const void *p, size_t n, const char *name, struct err *e);
 void gguf_close(struct gguf *g);
-const char *gguf_path(const struct gguf *g);                            /* as given, for messages */
 void gguf_bytes(const struct gguf *g, const void **p, size_t *n);       /* the whole file */
 int gguf_n_tensors(const struct gguf *g);
 const struct tensor *gguf_tensor_at(const struct gguf *g, int i);

@@ -40,6 +40,7 @@ struct out {
     char *buffer;     /* of f, NULL for stdout */
     char *path, *tmp; /* NULL for stdout; a device or pipe has no tmp and is written in place */
 };
+/* Temporaries that are still open at exit(3) or at SIGINT, SIGTERM or SIGHUP are removed by themselves. */
 int out_open(struct out *o, const char *path, struct err *e);
 /* n bytes more; -1 (and o as after out_commit) when this or an earlier write failed: a full disk need not be filled further. */
 int out_put(struct out *o, const void *p, size_t n, struct err *e);
@@ -47,8 +48,6 @@ int out_put(struct out *o, const void *p, size_t n, struct err *e);
 int out_flush(struct out *o, struct err *e);
 /* Flushes, syncs and puts the file in place; for stdout only flushes. After an error the temporary is gone. */
 int out_commit(struct out *o, struct err *e);
-/* Drops what was written. Temporaries still open at exit(3) or at SIGINT/SIGTERM/SIGHUP are removed by themselves. */
-void out_abort(struct out *o);
 /* Whole-file convenience over out_*. */
 int io_write_file(const char *path, const void *p, size_t n, struct err *e);
 /* mkdir -p. */

@@ -122,14 +122,6 @@ int out_commit(struct out *o, struct err *e) {
     return bad ? -1 : 0;
 }
 
-void out_abort(struct out *o) {
-    if (o->path) {
-        fclose(o->f);
-        if (o->tmp) unlink(o->tmp);
-    }
-    out_free(o);
-}
-
 int io_write_file(const char *path, const void *p, size_t n, struct err *e) {
     struct out o;
     if (out_open(&o, path, e) < 0) return -1;

@@ -183,6 +183,10 @@ int opt_given(const char *name) {
     return 0;
 }
 
+void must(int rc, const struct err *e) {
+    if (rc < 0) die_err(e);
+}
+
 void opt_refuse_terminal(const char *output) {
     if ((!output || !strcmp(output, "-")) && isatty(STDOUT_FILENO)) die_usage("standard output is a terminal: name a file by -o, or pipe it");
 }

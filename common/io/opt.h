@@ -43,6 +43,7 @@ void opt_refuse_terminal(const char *output);
 /* "tool: text" on stderr, then exit with code. */
 _Noreturn void die(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 _Noreturn void die_err(const struct err *e);
+void must(int rc, const struct err *e); /* die_err where rc is negative */
 _Noreturn void die_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "tool: warning: text" and "tool: text" on stderr. */
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -37,15 +37,9 @@ static int read_f32(struct tsource *s, int i, int64_t at, int64_t n, float *dst,
     return 0;
 }
 
-static int64_t values(const struct tensor *t) {
-    int64_t n = 1;
-    for (int i = 0; i < t->dims; i++) n *= t->shape[i];
-    return n;
-}
-
 static int diff_tensors(struct tensor_diff *d, struct tsource *a, int i, struct tsource *b, int k, struct err *e) {
     static float x[AT_ONCE], y[AT_ONCE];
-    int64_t count = values(tsource_at(a, i));
+    int64_t count = tensor_values(tsource_at(a, i));
     for (int64_t at = 0; at < count; at += AT_ONCE) {
         int64_t n = count - at < AT_ONCE ? count - at : AT_ONCE;
         if (read_f32(a, i, at, n, x, e) < 0 || read_f32(b, k, at, n, y, e) < 0) return -1;

@@ -12,4 +12,10 @@ struct tensor {
     const void *data;               /* in the mapped file, or memory of its owner */
     size_t bytes;
 };
+/* How many values it holds: of shapes that were checked, so that none is beyond int64_t. */
+static inline int64_t tensor_values(const struct tensor *t) {
+    int64_t n = 1;
+    for (int i = 0; i < t->dims; i++) n *= t->shape[i];
+    return n;
+}
 #endif

@@ -139,8 +139,8 @@ int openai_answer(const char *body, size_t n, struct buf *out, struct err *e) {
 
 static void copy_line(char *to, size_t size, const char *s, size_t n) {
     size_t k = 0;
-    if (n >= size) n = size - 1;
-    while (n && ((unsigned char)s[n] & 0xC0) == 0x80 && utf8_valid(s, n) < n) n--; /* whole characters */
+    if (n >= size)
+        for (n = size - 1; n && ((unsigned char)s[n] & 0xC0) == 0x80; n--) {} /* whole characters */
     for (size_t i = 0; i < n; i++) to[k++] = (unsigned char)s[i] < 32 || s[i] == 127 ? ' ' : s[i];
     to[k] = 0;
 }

@@ -70,9 +70,7 @@ static void plan_tensor(struct quantise *q, int at, const char *name) {
     q->t[q->n].name = xstrdup(name);
     q->t[q->n].data = NULL;
     q->t[q->n].type = other_type(q, t->type);
-    int64_t count = 1;
-    for (int i = 0; i < t->dims; i++) count *= t->shape[i];
-    q->t[q->n].bytes = dtype_bytes(q->t[q->n].type, count);
+    q->t[q->n].bytes = dtype_bytes(q->t[q->n].type, tensor_values(t));
     q->n++;
 }
 
@@ -242,9 +240,8 @@ static int64_t to_plain(void *dst, enum dtype t, const float *x, int64_t n) {
 static int do_tensor(struct run *r, const struct step *s) {
     enum { PIECE = 1 << 18 };
     const struct tensor *from = r->q->w->all[s->at], *to = &r->q->t[s->first];
-    int64_t count = 1;
     if (from->type == to->type) return r->push(r->push_arg, from->data, from->bytes, r->e);
-    for (int i = 0; i < from->dims; i++) count *= from->shape[i];
+    int64_t count = tensor_values(from);
     float *x = xmalloc(PIECE * sizeof *x);
     char *y = xmalloc(PIECE * 4);
     int rc = 0;

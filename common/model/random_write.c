@@ -43,17 +43,11 @@ int random_spread(const struct hf_files *x, const char *name, float *std, struct
 /* ---- weights ---- */
 typedef int push_fn(void *arg, const void *p, size_t n, struct err *e);
 
-static int64_t values(const struct tensor *t) {
-    int64_t n = 1;
-    for (int i = 0; i < t->dims; i++) n *= t->shape[i];
-    return n;
-}
-
 static int fill(const struct random_model *r, push_fn *push, void *arg, struct err *e) {
     char *piece = xmalloc(PIECE);
     int rc = 0;
     for (int i = 0; !rc && i < r->n; i++) {
-        int64_t count = values(&r->t[i]), size = (int64_t)dtype_block_bytes(r->t[i].type), most = PIECE / size;
+        int64_t count = tensor_values(&r->t[i]), size = (int64_t)dtype_block_bytes(r->t[i].type), most = PIECE / size;
         for (int64_t at = 0; !rc && at < count; at += most) {
             int64_t n = count - at < most ? count - at : most;
             random_model_fill(r, i, at, n, piece);

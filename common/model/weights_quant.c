@@ -29,18 +29,12 @@ static int bad(struct err *e, const char *name, const char *fmt, ...) {
 }
 #define FAIL(r, ...) bad((r)->e, (r)->m->part[PART_WEIGHT]->name, __VA_ARGS__)
 
-static int64_t count(const struct tensor *t) {
-    int64_t n = 1;
-    for (int i = 0; i < t->dims; i++) n *= t->shape[i];
-    return n;
-}
-
 /* The part has n values of `type` */
 static int need(const struct reader *r, enum part p, const char *what, enum dtype type, int64_t n) {
     const struct tensor *t = r->m->part[p];
     if (!t) return FAIL(r, "%s beside it is missing", what);
-    if (t->type == type && count(t) == n) return 0;
-    return FAIL(r, "%s beside it has %lld values of type %s, expected %lld of %s", what, (long long)count(t), dtype_name(t->type), (long long)n, dtype_name(type));
+    if (t->type == type && tensor_values(t) == n) return 0;
+    return FAIL(r, "%s beside it has %lld values of type %s, expected %lld of %s", what, (long long)tensor_values(t), dtype_name(t->type), (long long)n, dtype_name(type));
 }
 
 /* f32 values that kernels may read in place: copied where the file has them at an odd byte. Not finite is refused, as a
@@ -137,7 +131,7 @@ static int check_codes(const struct reader *r, const struct weight *w) {
 static int finish_ternary(const struct reader *r, struct weight *w) {
     const struct tensor *s = r->m->part[PART_SCALE];
     float scale;
-    if (!s || count(s) != 1 || (s->type != DT_F32 && s->type != DT_F16 && s->type != DT_BF16)) return FAIL(r, "weight_scale beside it is missing or not one f32, f16 or bf16");
+    if (!s || tensor_values(s) != 1 || (s->type != DT_F32 && s->type != DT_F16 && s->type != DT_BF16)) return FAIL(r, "weight_scale beside it is missing or not one f32, f16 or bf16");
     dtype_to_f32(&scale, s->type, s->data, 1);
     w->unit = r->w->cfg.quant == QUANT_BITNET_DIV ? 1 / scale : scale;
     if (!isfinite(w->unit)) return FAIL(r, "weight_scale beside it is %g", (double)scale);

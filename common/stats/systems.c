@@ -16,12 +16,6 @@ int systems_find(const struct systems *s, const char *name, size_t n) {
     return -1;
 }
 
-void run_name(const struct systems *s, int system, int run, struct buf *b) {
-    const struct system *x = &s->v[system];
-    buf_adds(b, x->name);
-    if (x->runs[run].seed) buf_addf(b, "@%s", x->runs[run].seed);
-}
-
 char *name_of_file(const char *file) {
     const char *base = strrchr(file, '/');
     if (!strcmp(file, "-")) return xstrdup("answers");

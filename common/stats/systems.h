@@ -21,8 +21,6 @@ struct systems {
 int systems_add(struct systems *s, const struct task *t, struct reference *r, bool learn, const char *cluster, const char *operand, struct err *e);
 void systems_release(struct systems *s);
 int systems_find(const struct systems *s, const char *name, size_t n); /* -1: none */
-/* How a run is called: "NAME@SEED", or "NAME" for a system's only run without a seed. Appended. */
-void run_name(const struct systems *s, int system, int run, struct buf *b);
 /* "NAME=REST": the length of NAME and *rest; or -1 when there is no = or nothing before it. */
 int64_t name_before(const char *text, char end, const char **rest);
 /* What a file is called that came without a name: up to its first dot; give. */

@@ -83,8 +83,6 @@ static int find(const char *name) {
     return -1;
 }
 
-const char *settings_field(int i) { return i >= 0 && i < N_FIELDS ? fields[i].name : NULL; }
-
 bool settings_given(const struct settings *s, const char *field) {
     int i = find(field);
     if (i < 0) BUG("no training field is called %s", field);

@@ -53,6 +53,4 @@ int settings_targets(const struct settings *s, int L, bool sites[N_SITES], struc
 /* Appends the fields on which the trained bytes depend as members of a JSON object: "r":16,"lora_alpha":64,… (targets
    as the resolved sites). Two trainings with the same text and data end in the same adapter. */
 void settings_put(const struct settings *s, const bool sites[N_SITES], struct buf *b);
-/* Canonical text and name of a field by place, for tests and documentation: NULL behind the last. */
-const char *settings_field(int i);
 #endif
