@@ -48,8 +48,8 @@ class Llama:
         import llama_cpp, numpy
         self.L, self.np = llama_cpp, numpy
         L = llama_cpp
-        self.silent = L.llama_log_callback(lambda *_: None)
-        L.llama_log_set(self.silent, ctypes.c_void_p(0))
+        Llama.silent = L.llama_log_callback(lambda *_: None)  # of the class: the library keeps calling it when we are gone
+        L.llama_log_set(Llama.silent, ctypes.c_void_p(0))
         L.llama_backend_init()
         self.model = L.llama_model_load_from_file(model.encode(), L.llama_model_default_params())
         self.V = L.llama_vocab_n_tokens(L.llama_model_get_vocab(self.model))
