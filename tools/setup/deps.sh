@@ -5,7 +5,7 @@ set -eu
 libs="yaml-0.1:libyaml-dev libzstd:libzstd-dev libpcre2-8:libpcre2-dev libcrypto:libssl-dev libcurl:libcurl4-openssl-dev cmocka:libcmocka-dev"
 programs="pkg-config:pkg-config prove:perl python3:python3 mandoc:mandoc jq:jq zstd:zstd iconv:libc-bin awk:mawk strace:strace"
 missing=""
-command -v "${CC:-cc}" >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+command -v ${CC:-cc} >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 for p in $programs; do command -v "${p%%:*}" >/dev/null 2>&1 || missing="$missing ${p#*:}"; done
 for l in $libs; do
     { command -v pkg-config && pkg-config --exists "${l%%:*}"; } >/dev/null 2>&1 || missing="$missing ${l#*:}"
