@@ -83,6 +83,41 @@ static int place(struct err *e, const char *p, size_t n) {
     return err_prefix(e, "regular expression %.*s: ", (int)(n < 200 ? n : 200), p);
 }
 
+/* ---- patterns that match anywhere ---- */
+/* x{lo,hi} beside "any characters" is x{lo} beside them: the first (last) parts of r without their upper limits. */
+static void ease(struct regex *r, bool end) {
+    struct regex *c = r->first;
+    if (r->kind == R_REP) r->hi = r->lo;
+    if (r->kind == R_OR)
+        for (; c; c = c->next) ease(c, end);
+    if (r->kind != R_CAT || !c) return;
+    while (end && c->next) c = c->next;
+    ease(c, end);
+}
+
+/* Characters of one set, how many: what r is as a whole. */
+static const struct regex *run_of(const struct regex *r, uint32_t *n) {
+    while (r->kind == R_CAT && r->first && !r->first->next) r = r->first;
+    *n = r->kind == R_REP ? r->lo : 1;
+    if (r->kind == R_REP && r->lo == r->hi) r = r->first;
+    while (r->kind == R_CAT && r->first && !r->first->next) r = r->first;
+    return r->kind == R_SET ? r : NULL;
+}
+
+/* A run of n of the set somewhere, told by its first place: shorter runs, each with another character behind it, then the run.
+   Its states are the length of the last run; those of the plain term are sets of places where one may have begun. */
+static term run_somewhere(struct terms *x, const struct spans *set, uint32_t n, term after) {
+    struct spans others = {0};
+    for (size_t i = 0; i < set->n; i++) spans_add(&others, set->v[i].from, set->v[i].to);
+    spans_tidy(&others);
+    spans_invert(&others);
+    term one = lex_spans(x, set->v, set->n), other = lex_spans(x, others.v, others.n);
+    free(others.v);
+    if (!n) return after;
+    term shorter = term_cat(x, term_rep(x, one, 0, n - 1), other);
+    return term_cat(x, term_rep(x, shorter, 0, TERM_INF), term_cat(x, term_rep(x, one, n, n), after));
+}
+
 int regex_string_term(struct grammar *g, const char *p, size_t n, term *out, struct err *e) {
     struct terms *x = &g->x;
     struct err own = ERR_INIT;
@@ -94,7 +129,11 @@ int regex_string_term(struct grammar *g, const char *p, size_t n, term *out, str
         struct emit m = {g, true, &own, ends ? term_opt(x, after) : after};
         term lead = first ? TERM_EPS : starts ? term_opt(x, before) : before;
         term trail = last && !looks(r) ? TERM_EPS : ends ? term_opt(x, after) : after;
-        *out = term_cat(x, lead, emit(&m, r, trail));
+        uint32_t n_run;
+        if (!ends && !looks(r)) ease(r, true);
+        if (!starts && !looks(r)) ease(r, false);
+        const struct regex *run = starts || ends ? NULL : run_of(r, &n_run);
+        *out = run ? term_cat(x, quote, run_somewhere(x, &run->set, n_run, after)) : term_cat(x, lead, emit(&m, r, trail));
         if (first != starts || last != ends || looks(r)) *out = term_and2(x, *out, term_cat(x, quote, after));
         regex_free(r);
     }
