@@ -239,7 +239,8 @@ static struct entry *near_entry(struct masker *m, uint32_t state, uint32_t tail)
 static struct entry *fill_far(struct masker *m, uint32_t state) {
     struct near how;
     uint32_t near = term_near(&m->g->x, state, FAR, &how);
-    const struct entry *from = near == state ? NULL : near_entry(m, near, how.tail);
+    bool all_late = term_min(&m->g->x, state) > min_add(how.tail, FAR); /* no answer is shorter than the shortest */
+    const struct entry *from = near == state || all_late ? NULL : near_entry(m, near, how.tail);
     if (!from || from->n_late > MAX_LATE) return NULL;
     struct entry *e = m->now = xcalloc(1, sizeof *e);
     e->farthest = from->farthest;
