@@ -95,12 +95,17 @@ static void ease(struct regex *r, bool end) {
     ease(c, end);
 }
 
+/* Without the sequences and alternatives of one part around it. */
+static const struct regex *only(const struct regex *r) {
+    while ((r->kind == R_CAT || r->kind == R_OR) && r->first && !r->first->next) r = r->first;
+    return r;
+}
+
 /* Characters of one set, how many: what r is as a whole. */
 static const struct regex *run_of(const struct regex *r, uint32_t *n) {
-    while (r->kind == R_CAT && r->first && !r->first->next) r = r->first;
+    r = only(r);
     *n = r->kind == R_REP ? r->lo : 1;
-    if (r->kind == R_REP && r->lo == r->hi) r = r->first;
-    while (r->kind == R_CAT && r->first && !r->first->next) r = r->first;
+    if (r->kind == R_REP && r->lo == r->hi) r = only(r->first);
     return r->kind == R_SET ? r : NULL;
 }
 
