@@ -13,6 +13,8 @@ struct measured {
     double value;       /* mean over runs */
     struct interval ci; /* 95 %, bootstrap over units, each drawn with all runs */
 };
+/* Of b - a, where d is of a - b; 0 - x rather than -x, so that no difference is never "-0.000". */
+static inline struct measured measured_reversed(struct measured d) { return (struct measured){0 - d.value, {0 - d.ci.high, 0 - d.ci.low}}; }
 struct group_result {
     struct scores s;    /* scores_mean of the runs */
     int64_t *counts;    /* K·(K+1), summed over runs */

@@ -80,7 +80,7 @@ static void pairs(struct buf *b, const struct view *v) {
             const struct pair_result *p = report_pair(r, v->order[i], v->order[k], &sign);
             if (!p) continue;
             struct measured d = p->difference;
-            if (sign < 0) d = (struct measured){-d.value, {-d.ci.high, -d.ci.low}};
+            if (sign < 0) d = measured_reversed(d);
             buf_adds(b, "| ");
             name(b, v, v->order[i]);
             buf_adds(b, " − ");

@@ -73,7 +73,7 @@ int report_ask(struct report *r, const char *question, struct err *e) {
     if (!p) return err_set(e, RC_INPUT, "--question %s: one of the two has no field parsed to compare", question);
     v.question = words && *words ? words : NULL;
     v.difference = p->difference;
-    if (sign < 0) v.difference = (struct measured){-p->difference.value, {-p->difference.ci.high, -p->difference.ci.low}};
+    if (sign < 0) v.difference = measured_reversed(p->difference);
     v.holm = p->holm;
     v.kind = judge(&v, r->o.margin);
     count_seeds(&v, r);
