@@ -20,12 +20,16 @@ void grammar_free(struct grammar *g) {
     free(g);
 }
 
+/* Terms that a grammar may have when it is compiled: decoding adds a term for each state it meets, and from this many on its
+   first masks took half a second (MaskBench's tmlanguage, 774,000). */
+#define MAX_COMPILED 500000
+
 struct grammar *grammar_finish(struct grammar *g, term body, const struct grammar_options *o, struct err *e) {
     struct terms *x = &g->x;
     term prefix = o->prefix ? term_str(x, o->prefix) : term_opt(x, term_byte(x, ' '));
     g->start = term_cat(x, prefix, body);
     bool good = terms_freeze(x);
-    if (!good || x->overflow) {
+    if (!good || x->overflow || x->n > MAX_COMPILED) {
         err_set(e, RC_INPUT, "too large or too tangled to be kept");
     } else if (term_min(x, g->start) == TERM_INF) {
         err_set(e, RC_INPUT, "no answer fits%s", o->bytes ? ", or none that the model's vocabulary can write" : "");
