@@ -150,12 +150,13 @@ static uint32_t straight(struct terms *x, term t) {
 }
 
 uint32_t term_search(struct terms *x, term t) {
+    if (x->frozen && x->overflow) return TERM_INF;
     uint32_t m = x->v[t].kind == T_AND ? straight(x, t) : MIN_UNKNOWN;
     if (m != MIN_UNKNOWN) return m;
     struct search s = {.x = x, .best = TERM_INF};
     visit(&s, t, 0, 0);
     while (s.n_heap && s.heap[0].promise < s.best) {
-        if (s.n > MAX_SEARCH) {
+        if (s.n > MAX_SEARCH || (x->budget && !--x->budget)) {
             x->overflow = true;
             break;
         }

@@ -70,6 +70,7 @@ struct terms {
     term *scratch;
     size_t n_scratch, cap_scratch;
     bool frozen;
+    size_t budget; /* states that all searches may still look at before it is an overflow; 0: no such bound */
     bool overflow; /* something was too large to build: results mean nothing while compiling, dead ends later */
 };
 

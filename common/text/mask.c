@@ -270,10 +270,17 @@ static struct entry *fill(struct masker *m, uint32_t state) {
     return e;
 }
 
+/* States that the searches of one mask may look at, some 50 ms: a grammar that needs more (nested counts of
+   overlapping sets under look-aheads) comes to a dead end, which is an error, instead of standing still. */
+#define MASK_SEARCH 10000
+
 static struct entry *entry(struct masker *m, uint32_t state) {
     if (state < m->n_states && m->entries[state]) return m->entries[state];
     if (m->kept > KEPT_BYTES) forget(m);
-    return keep(m, state, fill(m, state));
+    m->g->x.budget = MASK_SEARCH;
+    struct entry *e = fill(m, state);
+    m->g->x.budget = 0;
+    return keep(m, state, e);
 }
 
 int32_t mask_fill(struct masker *m, uint32_t state, uint32_t *bits) {
