@@ -36,6 +36,21 @@ static int edge(const struct regex *r, enum regex_kind kind) {
 
 static bool looks(const struct regex *r) { return anchors(r, R_LOOK) || anchors(r, R_NOT_LOOK); }
 
+#define LONG_COUNT 16
+/* A long count within a long count. Beside a look-ahead each place in both is a state of a product with the rest:
+   ^(?!.*:)(.{1,63}\.){1,127}$ took seconds for a mask. */
+static bool counts_in_counts(const struct regex *r, bool inside) {
+    bool counts = r->kind == R_REP && r->hi != TERM_INF && r->hi >= LONG_COUNT;
+    if (counts && inside) return true;
+    for (const struct regex *c = r->first; c; c = c->next)
+        if (counts_in_counts(c, inside || counts)) return true;
+    return false;
+}
+
+static void refuse_tangled(const struct regex *r, struct err *e) {
+    if (looks(r) && counts_in_counts(r, false)) err_set(e, RC_INPUT, "long counts within long counts beside a look-ahead cannot be kept");
+}
+
 /* ---- terms ---- */
 static term emit(struct emit *m, const struct regex *r, term then);
 
@@ -130,6 +145,7 @@ int regex_string_term(struct grammar *g, const char *p, size_t n, term *out, str
     term quote = term_byte(x, '"'), chars = term_rep(x, g->char_plain, 0, TERM_INF);
     term before = term_cat(x, quote, chars), after = term_cat(x, chars, quote);
     if (r) {
+        refuse_tangled(r, &own);
         int starts = anchors(r, R_START), ends = anchors(r, R_END), first = edge(r, R_START), last = edge(r, R_END);
         struct emit m = {g, true, &own, ends ? term_opt(x, after) : after};
         term lead = first ? TERM_EPS : starts ? term_opt(x, before) : before;
@@ -153,6 +169,7 @@ int regex_text_term(struct grammar *g, const char *p, size_t n, term *out, struc
     struct err own = ERR_INIT;
     struct regex *r = regex_parse(p, n, &own);
     if (r) {
+        refuse_tangled(r, &own);
         struct emit m = {g, false, &own, term_rep(x, lex_spans_raw(x, every, 1), 0, TERM_INF)};
         if (anchors(r, R_START) != edge(r, R_START) || anchors(r, R_END) != edge(r, R_END))
             err_set(&own, RC_INPUT, "an anchor inside cannot be kept: the whole text is matched");

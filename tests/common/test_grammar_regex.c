@@ -137,6 +137,7 @@ static void test_refused(void **unused) {
         {"(a)\\1", "regular expression (a)\\1: a back reference cannot be kept"},
         {"a\\b", "regular expression a\\b: \\b cannot be kept"},
         {"(?<=a)b", "regular expression (?<=a)b: look-behind cannot be kept"},
+        {"^(?!x)(.{1,63}\\.){1,127}$", "regular expression ^(?!x)(.{1,63}\\.){1,127}$: long counts within long counts beside a look-ahead cannot be kept"},
         {"a{3,2}", "regular expression a{3,2}: counts out of order"},
         {"[b-a]", "regular expression [b-a]: range out of order in a class"},
         {"a)", "regular expression a): ) without ("},
