@@ -8,22 +8,27 @@
 #include "common/io/template.h"
 #include "common/text/answer.h"
 #include "common/text/labelmap.h"
+#include "common/text/rowfeed.h"
 #include "common/text/rowids.h"
 #include "common/text/shots.h"
 #include "common/text/split.h"
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define BLOCK ((size_t)1 << 16)    /* bytes that the stream takes without a copy */
+#define GATHERED ((size_t)1 << 18) /* bytes of records written at a time */
 
 static const char usage[] =
     "coador csv2prompt --prompt FILE [--completion FILE] [--truth FILE] [--map FILE] [--id COLUMN]\n"
     "       [--split NAME=FRACTION,... --part NAME] [--group-by COLUMN] [--seed N] [--shots K]\n"
     "       [--shot-separator TEXT] [--limit N] [--delimiter C] [--completion-style STYLE]\n"
-    "       [--notebook-quotes] [-o FILE] [CSV]";
+    "       [--notebook-quotes] [--threads N] [-o FILE] [CSV]";
 
 static struct {
     const char *prompt, *completion, *truth, *map, *id, *split, *part, *group_by, *separator, *delimiter, *output;
-    int64_t seed, shots, limit;
+    int64_t seed, shots, limit, threads;
     int style;
     bool notebook;
 } opts = {.separator = "\\n\\n", .delimiter = ",", .limit = -1};
@@ -44,6 +49,7 @@ static const struct option options[] = {
     {"delimiter", 0, OPT_STR, &opts.delimiter, "C", "between cells: one ASCII character, or tab (,)", 0, 0},
     {"completion-style", 0, OPT_CHOICE, &opts.style, "compact|python|verbatim", "how a JSON answer is written (compact)", 0, 0},
     {"notebook-quotes", 0, OPT_FLAG, &opts.notebook, NULL, "answers as Python prints a dict", 0, 0},
+    {"threads", 0, OPT_INT, &opts.threads, "N", "CPU threads, of which two are used (all cores)", 0, 1024},
     {"output", 'o', OPT_STR, &opts.output, "FILE", "instead of standard output", 0, 0},
     OPT_END,
 };
@@ -65,14 +71,19 @@ struct job {
     struct split split;
     int part; /* wanted; -1: all */
     char *separator;
-    struct rowids *ids;
-    struct answer *answer;
+    struct rowfeed *feed;
+    struct rowids *ids; /* of --id */
+    struct answer *completion_answer, *truth_answer; /* NULL as the templates */
     struct shots *shots; /* NULL without --shots */
     struct item *items;
     size_t n_items, cap_items;
-    struct cell *cells; /* the row with its labels mapped */
+    struct row row;
+    struct cell *cells; /* the row's, its labels mapped */
     struct buf *names; /* of the columns, as `row` has them */
-    struct buf text, completion_text, truth_text, tail, line;
+    struct buf scratch;
+    struct buf text, tail; /* of a row for --shots: what its example says, the members behind its prompt */
+    struct buf lines; /* records to be written */
+    bool at_once; /* records are to be seen, not gathered */
     struct out out;
     int64_t written;
     bool warned;
@@ -142,15 +153,21 @@ static struct template *read_template(struct job *j, const char *path, bool *use
     return NULL;
 }
 
-/* What stands before each cell of `row`: the comma or brace, the column's name, the colon. */
+/* What stands before each cell of `row`: the quote and comma or the brace, the column's name, the colon, the quote. */
 static void write_names(struct job *j) {
     const struct cell *names = csv_names(j->csv);
     j->names = xcalloc(csv_columns(j->csv), sizeof *j->names);
     for (size_t i = 0; i < csv_columns(j->csv); i++) {
-        buf_addc(&j->names[i], i ? ',' : '{');
+        buf_adds(&j->names[i], i ? "\"," : "{");
         json_put_string(&j->names[i], names[i].p, names[i].n);
-        buf_addc(&j->names[i], ':');
+        buf_adds(&j->names[i], ":\"");
     }
+}
+
+static int threads(void) {
+    cpu_set_t cores;
+    if (opts.threads) return (int)opts.threads;
+    return sched_getaffinity(0, sizeof cores, &cores) ? 1 : CPU_COUNT(&cores);
 }
 
 static int set_up(struct job *j, const char *path, struct err *e) {
@@ -172,22 +189,28 @@ static int set_up(struct job *j, const char *path, struct err *e) {
     if ((j->id = find_column(j, "id", opts.id, e)) == -2) return -1;
     if ((j->group = find_column(j, "group-by", opts.group_by, e)) == -2) return -1;
     write_names(j);
-    j->ids = rowids_new();
-    j->answer = answer_new();
+    if (j->id >= 0) j->ids = rowids_new();
+    if (j->completion) j->completion_answer = answer_new("completion", j->completion, (enum answer_style)opts.style);
+    if (j->truth) j->truth_answer = answer_new("truth", j->truth, ANSWER_COMPACT);
     if (opts.shots) j->shots = shots_new(opts.shots, (uint64_t)opts.seed, j->separator);
-    return out_open(&j->out, opts.output, e);
+    if (out_open(&j->out, opts.output, e) < 0) return -1;
+    j->at_once = isatty(fileno(j->out.f));
+    j->feed = rowfeed_open(j->csv, j->id < 0, threads(), e);
+    return j->feed ? 0 : -1;
 }
 
 static void release(struct job *j) {
     for (size_t i = 0; j->names && i < csv_columns(j->csv); i++) buf_release(&j->names[i]);
     free(j->names);
+    rowfeed_close(j->feed);
     csv_close(j->csv);
     template_free(j->prompt);
     template_free(j->completion);
     template_free(j->truth);
     labelmap_free(j->map);
     rowids_free(j->ids);
-    answer_free(j->answer);
+    answer_free(j->completion_answer);
+    answer_free(j->truth_answer);
     shots_free(j->shots);
     for (size_t i = 0; i < j->n_items; i++) {
         free(j->items[i].id);
@@ -199,16 +222,16 @@ static void release(struct job *j) {
     free(j->is_label);
     free(j->cells);
     free(j->separator);
-    struct buf *bufs[] = {&j->text, &j->completion_text, &j->truth_text, &j->tail, &j->line};
+    struct buf *bufs[] = {&j->scratch, &j->text, &j->tail, &j->lines};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) buf_release(bufs[i]);
 }
 
 /* ---- one row ---- */
-/* The row's id, valid until the next row; NULL and e for an empty or repeated one. */
-static const char *row_id(struct job *j, const struct cell *cells, struct err *e) {
-    if (j->id < 0) return rowids_content(j->ids, cells, csv_columns(j->csv));
-    const struct cell *id = &cells[j->id];
-    int64_t first = id->n ? rowids_first(j->ids, id->p, id->n, csv_line(j->csv)) : 0;
+/* The row's id; NULL and e for an empty or repeated one. */
+static const char *row_id(struct job *j, struct err *e) {
+    if (j->id < 0) return j->row.id;
+    const struct cell *id = &j->row.cells[j->id];
+    int64_t first = id->n ? rowids_first(j->ids, id->p, id->n, j->row.line) : 0;
     if (!id->n)
         err_set(e, RC_INPUT, "column '%.60s' is empty, expected an id", opts.id);
     else if (first)
@@ -219,18 +242,20 @@ static const char *row_id(struct job *j, const struct cell *cells, struct err *e
 }
 
 /* What ties rows together: equal texts (the prompt's columns), and the group, which without --group-by is the text. */
-static int row_key(struct job *j, const struct cell *cells, struct row_key *key, struct err *e) {
+static int row_key(struct job *j, struct row_key *key, struct err *e) {
+    const struct cell *cells = j->row.cells;
     size_t n = csv_columns(j->csv);
     bool any = memchr(j->in_prompt, true, n) != NULL;
-    key->text = key->group = cells_hash(cells, n, any ? j->in_prompt : NULL);
+    key->text = key->group = cells_hash(cells, n, any ? j->in_prompt : NULL, &j->scratch);
     if (j->group < 0) return 0;
     if (!cells[j->group].n) return err_set(e, RC_INPUT, "column '%.60s' is empty, expected a group", opts.group_by);
-    key->group = cells_hash(&cells[j->group], 1, NULL);
+    key->group = cells_hash(&cells[j->group], 1, NULL, &j->scratch);
     return 0;
 }
 
 /* Maps the labels into j->cells. 1: labelled, 0: every label is empty, -1: only some are, or one is not allowed. */
-static int map_labels(struct job *j, const struct cell *cells, struct err *e) {
+static int map_labels(struct job *j, struct err *e) {
+    const struct cell *cells = j->row.cells;
     size_t n = csv_columns(j->csv), empty = 0, hole = 0;
     memcpy(j->cells, cells, n * sizeof *cells);
     for (size_t i = 0; i < n; i++)
@@ -244,83 +269,100 @@ static int map_labels(struct job *j, const struct cell *cells, struct err *e) {
     return 1;
 }
 
-static void put_row(struct job *j, const struct cell *cells, struct buf *b) {
+static void put_row(const struct job *j, struct buf *b) {
+    const struct cell *cells = j->row.cells;
     for (size_t i = 0; i < csv_columns(j->csv); i++) {
         buf_add(b, j->names[i].p, j->names[i].n);
-        json_put_string(b, cells[i].p, cells[i].n);
+        json_put_chars(b, cells[i].p, cells[i].n);
     }
-    buf_addc(b, '}');
+    buf_add(b, "\"}", 2);
 }
 
-/* Completion, truth and row as members of the record; completion_text for --shots. */
-static int put_tail(struct job *j, const struct cell *cells, bool labelled, struct err *e) {
-    buf_clear(&j->tail);
-    buf_clear(&j->completion_text);
-    buf_clear(&j->truth_text);
+/* Completion, truth and row as members of the record. */
+static void put_tail(const struct job *j, bool labelled, struct buf *b) {
+    const struct answer *truth = j->truth ? j->truth_answer : j->completion_answer;
     if (labelled && j->completion) {
-        if (answer_put(j->answer, "completion", j->completion, (enum answer_style)opts.style, j->cells, &j->completion_text,
-                       &j->truth_text, e) < 0)
-            return -1;
-        buf_adds(&j->tail, ",\"completion\":");
-        json_put_string(&j->tail, j->completion_text.p, j->completion_text.n);
+        buf_adds(b, ",\"completion\":\"");
+        answer_text_chars(j->completion_answer, b);
+        buf_addc(b, '"');
     }
-    if (labelled && j->truth) {
-        buf_clear(&j->truth_text);
-        if (answer_put(j->answer, "truth", j->truth, ANSWER_COMPACT, j->cells, NULL, &j->truth_text, e) < 0) return -1;
+    if (labelled && truth) {
+        buf_adds(b, ",\"truth\":");
+        answer_truth(truth, b);
     }
-    if (j->truth_text.n) {
-        buf_adds(&j->tail, ",\"truth\":");
-        buf_add(&j->tail, j->truth_text.p, j->truth_text.n);
-    }
-    buf_adds(&j->tail, ",\"row\":");
-    put_row(j, cells, &j->tail);
+    buf_adds(b, ",\"row\":");
+    put_row(j, b);
+}
+
+static int read_answers(struct job *j, struct err *e) {
+    if (j->completion && answer_read(j->completion_answer, j->cells, e) < 0) return -1;
+    return j->truth ? answer_read(j->truth_answer, j->cells, e) : 0;
+}
+
+/* The record up to its prompt's first byte. An id may be any text. */
+static void put_head(struct job *j, const char *id) {
+    buf_adds(&j->lines, "{\"id\":\"");
+    json_put_chars(&j->lines, id, strlen(id));
+    buf_adds(&j->lines, "\",\"prompt\":\"");
+}
+
+/* Writes the records gathered, all of them or whole blocks of the stream, which are not copied again. */
+static int flush(struct job *j, bool all, struct err *e) {
+    size_t n = all ? j->lines.n : j->lines.n / BLOCK * BLOCK;
+    if (fwrite(j->lines.p, 1, n, j->out.f) != n) return err_sys(e, "cannot write %s", opts.output ? opts.output : "standard output");
+    memmove(j->lines.p, j->lines.p + n, j->lines.n - n);
+    j->lines.n -= n;
     return 0;
 }
 
-static int emit(struct job *j, const char *id, const struct buf *prompt, const char *tail, struct err *e) {
-    buf_clear(&j->line);
-    buf_adds(&j->line, "{\"id\":");
-    json_put_string(&j->line, id, strlen(id));
-    buf_adds(&j->line, ",\"prompt\":");
-    json_put_string(&j->line, prompt->p, prompt->n);
-    buf_adds(&j->line, tail);
-    buf_adds(&j->line, "}\n");
-    if (fwrite(j->line.p, 1, j->line.n, j->out.f) != j->line.n)
-        return err_sys(e, "cannot write %s", opts.output ? opts.output : "standard output");
-    return 0;
+/* Ends the record. */
+static int put_end(struct job *j, struct err *e) {
+    buf_add(&j->lines, "}\n", 2);
+    return j->at_once || j->lines.n >= GATHERED ? flush(j, j->at_once, e) : 0;
 }
 
-/* A record that may be written: now, or with --shots when all rows are read. */
-static int keep(struct job *j, const char *id, struct row_key key, struct err *e) {
+static void check_prompt_end(struct job *j) {
+    char last = j->warned ? 0 : template_last(j->prompt, j->cells);
+    if (last != ' ' && last != '\t') return;
+    warn("%s:%lld: the prompt ends in white space; put it at the start of the completion", csv_name(j->csv), (long long)j->row.line);
+    j->warned = true;
+}
+
+/* A record that may be written: now, or with --shots, its prompt in j->text, when all rows are read. */
+static int keep(struct job *j, const char *id, struct row_key key, bool labelled, struct err *e) {
     if (opts.limit >= 0 && j->written >= opts.limit) return 0;
     j->written++;
-    char last = j->text.n ? j->text.p[j->text.n - 1] : 0;
-    if ((last == ' ' || last == '\t') && !j->warned) {
-        warn("%s:%lld: the prompt ends in white space; put it at the start of the completion", csv_name(j->csv),
-             (long long)csv_line(j->csv));
-        j->warned = true;
+    check_prompt_end(j);
+    if (!j->shots) {
+        put_head(j, id);
+        template_render_chars(j->prompt, j->cells, &j->lines);
+        buf_addc(&j->lines, '"');
+        put_tail(j, labelled, &j->lines);
+        return put_end(j, e);
     }
-    if (!j->shots) return emit(j, id, &j->text, j->tail.p, e);
+    buf_clear(&j->tail);
+    put_tail(j, labelled, &j->tail);
     GROW(j->items, j->n_items, j->cap_items);
     j->items[j->n_items++] = (struct item){xstrdup(id), xmemdup0(j->text.p, j->text.n), xmemdup0(j->tail.p, j->tail.n),
-                                           csv_line(j->csv), key};
+                                           j->row.line, key};
     return 0;
 }
 
-static int row(struct job *j, struct err *e) {
-    const struct cell *cells = csv_cells(j->csv);
+static int put_record(struct job *j, struct err *e) {
     struct row_key key = {0};
     bool tied = opts.split || opts.shots;
-    const char *id = row_id(j, cells, e);
-    if (!id || (tied && row_key(j, cells, &key, e) < 0)) return -1;
-    int labelled = map_labels(j, cells, e);
-    if (labelled < 0 || put_tail(j, cells, labelled, e) < 0) return -1;
-    buf_clear(&j->text);
-    template_render(j->prompt, j->cells, &j->text);
+    const char *id = row_id(j, e);
+    if (!id || (tied && row_key(j, &key, e) < 0)) return -1;
+    int labelled = map_labels(j, e);
+    if (labelled < 0 || (labelled && read_answers(j, e) < 0)) return -1;
+    if (j->shots) {
+        buf_clear(&j->text);
+        template_render(j->prompt, j->cells, &j->text);
+    }
     int part = opts.split ? split_part(&j->split, key.group) : -1;
-    if (part == j->part && keep(j, id, key, e) < 0) return -1;
+    if (part == j->part && keep(j, id, key, labelled, e) < 0) return -1;
     if (!j->shots || !labelled || part > 0) return 0;
-    buf_add(&j->text, j->completion_text.p, j->completion_text.n);
+    answer_text(j->completion_answer, &j->text);
     shots_add(j->shots, key, j->text.p, j->text.n);
     return 0;
 }
@@ -332,10 +374,20 @@ static int finish_items(struct job *j, struct err *e) {
         buf_clear(&j->text);
         if (shots_put(j->shots, x->id, x->key, &j->text, e) < 0)
             return err_prefix(e, "%s:%lld: ", csv_name(j->csv), (long long)x->line);
-        buf_adds(&j->text, x->prompt);
-        if (emit(j, x->id, &j->text, x->tail, e) < 0) return -1;
+        put_head(j, x->id);
+        json_put_chars(&j->lines, j->text.p, j->text.n);
+        json_put_chars(&j->lines, x->prompt, strlen(x->prompt));
+        buf_addc(&j->lines, '"');
+        buf_adds(&j->lines, x->tail);
+        if (put_end(j, e) < 0) return -1;
     }
-    return 0;
+    return flush(j, true, e);
+}
+
+/* After an error: the records before it are good. */
+static void keep_written(struct job *j) {
+    struct err ignored;
+    flush(j, true, &ignored);
 }
 
 static int convert(struct job *j, struct err *e) {
@@ -343,16 +395,20 @@ static int convert(struct job *j, struct err *e) {
     int64_t rows = 0;
     int rc;
     progress_start(&p, "csv2prompt", "rows", 0);
-    if (isatty(fileno(j->out.f))) progress_end(&p); /* the records are to be seen instead */
-    while ((rc = csv_next(j->csv, e)) > 0) {
-        if (row(j, e) < 0) {
+    if (j->at_once) progress_end(&p); /* the records are to be seen instead */
+    while ((rc = rowfeed_next(j->feed, &j->row, e)) > 0) {
+        if (put_record(j, e) < 0) {
             progress_end(&p);
-            return e->code == RC_INPUT ? err_prefix(e, "%s:%lld: ", csv_name(j->csv), (long long)csv_line(j->csv)) : -1;
+            keep_written(j);
+            return e->code == RC_INPUT ? err_prefix(e, "%s:%lld: ", csv_name(j->csv), (long long)j->row.line) : -1;
         }
         progress_at(&p, ++rows, NULL);
     }
     progress_end(&p);
-    if (rc < 0) return -1;
+    if (rc < 0) {
+        keep_written(j);
+        return -1;
+    }
     if (!j->written) warn("%s: no record written: %s", csv_name(j->csv), rows ? "no row falls into the part, or --limit is 0" : "no rows");
     return finish_items(j, e);
 }

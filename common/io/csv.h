@@ -29,6 +29,6 @@ const struct cell *csv_names(const struct csv *c); /* csv_columns of them; live 
 const char *csv_name(const struct csv *c);         /* the file's, for messages */
 /* 1: csv_cells are the next record's, 0: the end, -1: error. */
 int csv_next(struct csv *c, struct err *e);
-const struct cell *csv_cells(const struct csv *c); /* csv_columns of them; valid until the next csv_next */
+const struct cell *csv_cells(const struct csv *c); /* csv_columns of them, one behind the other's NUL; valid until the next csv_next */
 int64_t csv_line(const struct csv *c);             /* physical line where that record begins, from 1 */
 #endif

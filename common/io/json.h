@@ -59,6 +59,10 @@ int json_number_cmp(const struct json *a, const struct json *b);
 /* ---- writing ---- */
 /* Appends a quoted string: escapes ", \ and control characters (\n \t \r \b \f, else \u00XX), all else as is. */
 void json_put_string(struct buf *b, const char *s, size_t n);
+/* Its content: the same without the quotes. */
+void json_put_chars(struct buf *b, const char *s, size_t n);
+/* The quoted string as the content of another: json_put_chars of what json_put_string writes. */
+void json_put_string_chars(struct buf *b, const char *s, size_t n);
 /* Shortest decimal that reads back as x; integers without a fraction; non-finite as null. */
 void json_put_number(struct buf *b, double x);
 /* v again, compact (no white space), numbers as they stood. */

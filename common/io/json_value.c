@@ -65,8 +65,27 @@ static char *string_room(struct buf *b, size_t n) {
     return b->p + b->n;
 }
 
-/* Copies bare bytes to o, in pieces of 16 and 8 while that many are left; up to the first other byte or the last piece. */
-static inline size_t copy_pieces(char *o, const char *s, const char *end) {
+/* The last bytes, fewer than 16, where all are bare: two loads that overlap. Whether they were copied. */
+static inline bool copy_tail(char *o, const char *s, size_t n) {
+    if (n >= 8) {
+        uint64_t x = json_load8(s), y = json_load8(s + n - 8);
+        if (json_special8(x) | json_special8(y)) return false;
+        memcpy(o, &x, 8);
+        memcpy(o + n - 8, &y, 8);
+        return true;
+    }
+    if (n < 4) return false;
+    uint32_t x, y;
+    memcpy(&x, s, 4);
+    memcpy(&y, s + n - 4, 4);
+    if (json_special8((uint64_t)x << 32 | y)) return false;
+    memcpy(o, &x, 4);
+    memcpy(o + n - 4, &y, 4);
+    return true;
+}
+
+/* Copies the bare bytes at the start of s..end to o; how many. */
+static inline size_t copy_bare(char *o, const char *s, const char *end) {
     const char *begin = s;
 #ifdef __SSE2__
     for (; end - s >= 16; s += 16, o += 16) {
@@ -74,33 +93,57 @@ static inline size_t copy_pieces(char *o, const char *s, const char *end) {
         _mm_storeu_si128((__m128i *)o, _mm_loadu_si128((const __m128i *)s));
         if (hit) return (size_t)(s - begin) + (size_t)__builtin_ctz(hit);
     }
+#else
+    for (; end - s >= 16 && !json_special8(json_load8(s)); s += 8, o += 8) memcpy(o, s, 8);
 #endif
-    for (; end - s >= 8 && !json_special8(json_load8(s)); s += 8, o += 8) memcpy(o, s, 8);
+    if (end - s < 16 && copy_tail(o, s, (size_t)(end - s))) return (size_t)(end - begin);
+    while (s < end && !escapes[(unsigned char)*s]) *o++ = *s++;
     return (size_t)(s - begin);
 }
 
-void json_put_string(struct buf *b, const char *s, size_t n) {
+/* What stands for the byte c, with n more to come behind it; where the next byte goes. */
+static char *put_escape(struct buf *b, char *o, unsigned char c, size_t n) {
+    *o++ = '\\';
+    *o++ = escapes[c];
+    if (escapes[c] != 'u') return o;
+    b->n = (size_t)(o - b->p);
+    buf_addf(b, "%04x", c);
+    return string_room(b, n);
+}
+
+void json_put_chars(struct buf *b, const char *s, size_t n) {
     const char *end = n ? s + n : s;
     char *o = string_room(b, n);
-    *o++ = '"';
     while (s < end) {
-        size_t bare = copy_pieces(o, s, end);
+        size_t bare = copy_bare(o, s, end);
         o += bare, s += bare;
-        while (s < end && !escapes[(unsigned char)*s]) *o++ = *s++;
-        if (s == end || !escapes[(unsigned char)*s]) continue;
-        char letter = escapes[(unsigned char)*s];
-        *o++ = '\\';
-        *o++ = letter;
-        if (letter == 'u') {
-            b->n = (size_t)(o - b->p);
-            buf_addf(b, "%04x", (unsigned char)*s);
-            o = string_room(b, (size_t)(end - s));
-        }
+        if (s == end) break;
+        o = put_escape(b, o, (unsigned char)*s, (size_t)(end - s));
         s++;
     }
-    *o++ = '"';
     *o = 0;
     b->n = (size_t)(o - b->p);
+}
+
+void json_put_string(struct buf *b, const char *s, size_t n) {
+    buf_addc(b, '"');
+    json_put_chars(b, s, n);
+    buf_addc(b, '"');
+}
+
+/* Most labels and many texts have nothing to escape, so that once is as good as twice. */
+void json_put_string_chars(struct buf *b, const char *s, size_t n) {
+    buf_add(b, "\\\"", 2);
+    size_t from = b->n;
+    json_put_chars(b, s, n);
+    if (b->n != from + n) {
+        struct buf once = BUF_INIT;
+        buf_add(&once, b->p + from, b->n - from);
+        b->n = from;
+        json_put_chars(b, once.p, once.n);
+        buf_release(&once);
+    }
+    buf_add(b, "\\\"", 2);
 }
 
 /* Fifteen digits give back every decimal that short; subnormals have fewer, so they are tried from one digit up. */
@@ -161,24 +204,32 @@ static size_t sequence(const unsigned char *s, size_t n) {
     return len;
 }
 
-/* First byte from i on that is not ASCII, or n. */
-static size_t ascii_end(const char *s, size_t i, size_t n) {
+/* Goes on from i, where a sequence begins, over well-formed sequences of one or two bytes, many at a time: up to where
+   fewer bytes are left than that, or longer or ill-formed ones come. */
+static size_t short_end(const char *s, size_t i, size_t n) {
 #ifdef __SSE2__
-    for (; n - i >= 16; i += 16) {
-        int high = _mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(s + i)));
-        if (high) return i + (size_t)__builtin_ctz((unsigned)high);
+    while (n - i >= 16) {
+        const __m128i x = _mm_loadu_si128((const __m128i *)(s + i));
+        const unsigned high = (unsigned)_mm_movemask_epi8(x);
+        if (high) { /* as signed bytes: -128 … -65 follow, -62 … -33 lead two */
+            const __m128i leads = _mm_and_si128(_mm_cmpgt_epi8(x, _mm_set1_epi8(-63)), _mm_cmplt_epi8(x, _mm_set1_epi8(-32)));
+            const unsigned follow = (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(x, _mm_set1_epi8(-64)));
+            const unsigned lead = (unsigned)_mm_movemask_epi8(leads);
+            if ((lead | follow) != high || follow != (lead << 1 & 0xFFFF)) break;
+            i -= lead >> 15; /* a lead at the end comes again as the next beginning */
+        }
+        i += 16;
     }
 #endif
     while (n - i >= 8 && !(json_load8(s + i) & JSON_HIGH)) i += 8;
-    while (i < n && !((unsigned char)s[i] & 0x80)) i++;
     return i;
 }
 
 size_t utf8_valid(const char *s, size_t n) {
     size_t i = 0;
-    while ((i = ascii_end(s, i, n)) < n)
-        while (i < n && (unsigned char)s[i] & 0x80) {
-            size_t len = sequence((const unsigned char *)s + i, n - i);
+    while ((i = short_end(s, i, n)) < n)
+        for (size_t stop = n - i > 16 ? i + 16 : n; i < stop;) {
+            size_t len = (unsigned char)s[i] < 0x80 ? 1 : sequence((const unsigned char *)s + i, n - i);
             if (!len) return i;
             i += len;
         }

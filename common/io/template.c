@@ -12,6 +12,7 @@ enum kind { LITERAL, CELL, CELL_JSON };
 struct part {
     enum kind kind;
     size_t from, n; /* LITERAL: bytes of `literals`; else the name, in `text` */
+    size_t chars_from, chars_n; /* LITERAL: bytes of `chars` */
     size_t at;      /* where it stands in the text, for messages */
     size_t column;  /* once bound */
 };
@@ -20,6 +21,7 @@ struct template {
     char *name, *text;
     size_t n;            /* bytes of text */
     struct buf literals; /* literal text, braces already single */
+    struct buf chars;    /* the same as the content of JSON strings */
     struct part *parts;
     size_t count, cap;
 };
@@ -43,19 +45,21 @@ static int fail_at(const struct template *t, size_t at, struct err *e, const cha
 
 static struct part *add_part(struct template *t, enum kind kind, size_t at, size_t from, size_t n) {
     GROW(t->parts, t->count, t->cap);
-    t->parts[t->count] = (struct part){kind, from, n, at, 0};
+    t->parts[t->count] = (struct part){.kind = kind, .from = from, .n = n, .at = at};
     return &t->parts[t->count++];
 }
 
-static void add_literal(struct template *t, size_t at, size_t n) {
+static void put_literal(struct template *t, const char *s, size_t n, size_t at) {
     if (!n) return;
     struct part *last = t->count ? &t->parts[t->count - 1] : NULL;
     if (last && last->kind == LITERAL)
         last->n += n;
     else
         add_part(t, LITERAL, at, t->literals.n, n);
-    buf_add(&t->literals, t->text + at, n);
+    buf_add(&t->literals, s, n);
 }
+
+static void add_literal(struct template *t, size_t at, size_t n) { put_literal(t, t->text + at, n, at); }
 
 /* The field that opens at `at`; returns the index behind its }, or 0 after an error. */
 static size_t parse_field(struct template *t, size_t at, struct err *e) {
@@ -108,10 +112,22 @@ static int set_text(struct template *t, const char *text, size_t n, struct err *
     return 0;
 }
 
+static void escape_literals(struct template *t) {
+    for (struct part *p = t->parts; p < t->parts + t->count; p++) {
+        if (p->kind != LITERAL) continue;
+        p->chars_from = t->chars.n;
+        json_put_chars(&t->chars, t->literals.p + p->from, p->n);
+        p->chars_n = t->chars.n - p->chars_from;
+    }
+}
+
 struct template *template_parse(const char *text, size_t n, const char *name, struct err *e) {
     struct template *t = xcalloc(1, sizeof *t);
     t->name = xstrdup(name);
-    if (set_text(t, text, n, e) == 0 && parse(t, e) == 0) return t;
+    if (set_text(t, text, n, e) == 0 && parse(t, e) == 0) {
+        escape_literals(t);
+        return t;
+    }
     template_free(t);
     return NULL;
 }
@@ -130,6 +146,7 @@ void template_free(struct template *t) {
     free(t->text);
     free(t->parts);
     buf_release(&t->literals);
+    buf_release(&t->chars);
     free(t);
 }
 
@@ -184,6 +201,27 @@ void template_render(const struct template *t, const struct cell *cells, struct 
     }
 }
 
+void template_render_chars(const struct template *t, const struct cell *cells, struct buf *b) {
+    for (size_t i = 0; i < t->count; i++) {
+        const struct part *p = &t->parts[i];
+        switch (p->kind) {
+        case LITERAL: buf_add(b, t->chars.p + p->chars_from, p->chars_n); break;
+        case CELL: json_put_chars(b, cells[p->column].p, cells[p->column].n); break;
+        case CELL_JSON: json_put_string_chars(b, cells[p->column].p, cells[p->column].n); break;
+        }
+    }
+}
+
+char template_last(const struct template *t, const struct cell *cells) {
+    for (size_t i = t->count; i-- > 0;) {
+        const struct part *p = &t->parts[i];
+        if (p->kind == LITERAL) return t->literals.p[p->from + p->n - 1];
+        if (p->kind == CELL_JSON) return '"';
+        if (cells[p->column].n) return cells[p->column].p[cells[p->column].n - 1];
+    }
+    return 0;
+}
+
 char template_first(const struct template *t) {
     for (size_t i = 0; i < t->count && t->parts[i].kind == LITERAL; i++) {
         const char *s = t->literals.p + t->parts[i].from;
@@ -191,6 +229,55 @@ char template_first(const struct template *t) {
         if (skip < t->parts[i].n) return s[skip];
     }
     return 0;
+}
+
+/* ---- rewriting ---- */
+#define MARK TEMPLATE_MARK
+#define MARK_N (sizeof MARK - 1)
+
+/* The template with "MARK i MARK" for its i-th part where that is a cell; false where a cell is not {column|json}. */
+static bool put_marked(const struct template *t, struct buf *b) {
+    if (t->literals.n && memmem(t->literals.p, t->literals.n, MARK, MARK_N)) return false;
+    for (size_t i = 0; i < t->count; i++) {
+        const struct part *p = &t->parts[i];
+        if (p->kind == CELL) return false;
+        if (p->kind == LITERAL)
+            buf_add(b, t->literals.p + p->from, p->n);
+        else
+            buf_addf(b, "\"" MARK "%zu" MARK "\"", i);
+    }
+    return true;
+}
+
+/* Cuts `text` at the marks of t's cells, each of which stands there once and in its turn, into parts of `to`. */
+static bool cut_at_marks(const struct template *t, const struct buf *text, struct template *to) {
+    const char *s = text->p, *end = s + text->n, *at;
+    for (size_t i = 0; i < t->count; i++) {
+        char mark[40];
+        if (t->parts[i].kind == LITERAL) continue;
+        size_t n = (size_t)snprintf(mark, sizeof mark, "\"" MARK "%zu" MARK "\"", i);
+        if (!(at = memmem(s, (size_t)(end - s), MARK, MARK_N)) || at == s || (size_t)(end - --at) < n || memcmp(at, mark, n)) return false;
+        put_literal(to, s, (size_t)(at - s), 0);
+        add_part(to, CELL_JSON, 0, 0, 0)->column = t->parts[i].column;
+        s = at + n;
+    }
+    put_literal(to, s, (size_t)(end - s), 0);
+    return !memmem(s, (size_t)(end - s), MARK, MARK_N);
+}
+
+struct template *template_rewrite(const struct template *t, bool (*rewrite)(void *, const struct buf *, struct buf *), void *arg) {
+    struct template *to = xcalloc(1, sizeof *to);
+    struct buf marked = BUF_INIT, text = BUF_INIT;
+    to->name = xstrdup(t->name);
+    bool done = put_marked(t, &marked) && rewrite(arg, &marked, &text) && text.n && cut_at_marks(t, &text, to);
+    buf_release(&marked);
+    buf_release(&text);
+    if (done) {
+        escape_literals(to);
+        return to;
+    }
+    template_free(to);
+    return NULL;
 }
 
 const char *template_name(const struct template *t) { return t->name; }

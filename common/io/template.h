@@ -38,7 +38,17 @@ int template_bind(struct template *t, const struct columns *c, struct err *e);
 void template_used(const struct template *t, bool *used);
 /* Appends the text for one row to b. */
 void template_render(const struct template *t, const struct cell *cells, struct buf *b);
+/* The same as the content of a JSON string: json_put_chars of that text. */
+void template_render_chars(const struct template *t, const struct cell *cells, struct buf *b);
+/* The last byte of that text, 0 if it is empty. */
+char template_last(const struct template *t, const struct cell *cells);
 /* The first byte that is not white space, if it is the template's own and not a cell's; else 0. */
 char template_first(const struct template *t);
 const char *template_name(const struct template *t);
+#define TEMPLATE_MARK "\xEE\x80\x80" /* U+E000, of private use */
+/* A template whose text is that of t (bound), rewritten: `rewrite` is given t's text with a JSON string for each cell, one that
+   begins with TEMPLATE_MARK, and appends another with the same strings in the same order, or says false. NULL then, where strings went missing or came
+   again, and where t has a cell that is no {column|json}. Right for every row where no content of a string changes what
+   `rewrite` does beside it. give: template_free; neither parsed nor bound again. */
+struct template *template_rewrite(const struct template *t, bool (*rewrite)(void *arg, const struct buf *text, struct buf *to), void *arg);
 #endif

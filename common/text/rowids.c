@@ -27,7 +27,7 @@ struct rowids {
     struct seen *seen;
     size_t n, cap;
     struct hashes rows;
-    char text[40];
+    struct buf scratch;
 };
 
 struct rowids *rowids_new(void) { return xcalloc(1, sizeof(struct rowids)); }
@@ -39,6 +39,7 @@ void rowids_free(struct rowids *r) {
     strmap_release(&r->map);
     free(r->rows.v);
     free(r->rows.again);
+    buf_release(&r->scratch);
     free(r);
 }
 
@@ -69,15 +70,14 @@ static void put_length(struct buf *b, size_t n) {
     buf_add(b, p, (size_t)(s + sizeof s - p));
 }
 
-uint64_t cells_hash(const struct cell *cells, size_t n, const bool *chosen) {
-    static struct buf b; /* kept between rows */
-    buf_clear(&b);
+uint64_t cells_hash(const struct cell *cells, size_t n, const bool *chosen, struct buf *scratch) {
+    buf_clear(scratch);
     for (size_t i = 0; i < n; i++) {
         if (chosen && !chosen[i]) continue;
-        put_length(&b, cells[i].n);
-        buf_add(&b, cells[i].p, cells[i].n);
+        put_length(scratch, cells[i].n);
+        buf_add(scratch, cells[i].p, cells[i].n);
     }
-    return sha256_u64(b.p, b.n);
+    return sha256_u64(scratch->p, scratch->n);
 }
 
 /* 16 hexadecimal digits and a NUL */
@@ -118,10 +118,14 @@ static uint32_t count_hash(struct hashes *h, uint64_t x) {
     return 1;
 }
 
-const char *rowids_content(struct rowids *r, const struct cell *cells, size_t n) {
-    uint64_t hash = cells_hash(cells, n, NULL);
+uint64_t rowids_hash(struct rowids *r, const struct cell *cells, size_t n) {
+    uint64_t hash = cells_hash(cells, n, NULL, &r->scratch);
+    if (r->rows.cap) __builtin_prefetch(&r->rows.v[hash & (r->rows.cap - 1)]);
+    return hash;
+}
+
+void rowids_put(struct rowids *r, uint64_t hash, char id[ROWID_SIZE]) {
     uint32_t times = count_hash(&r->rows, hash);
-    put_hex(r->text, hash);
-    if (times > 1) snprintf(r->text + 16, sizeof r->text - 16, "-%" PRIu32, times);
-    return r->text;
+    put_hex(id, hash);
+    if (times > 1) snprintf(id + 16, ROWID_SIZE - 16, "-%" PRIu32, times);
 }

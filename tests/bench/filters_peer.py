@@ -65,12 +65,20 @@ def make(folder, most_bytes, most_rows):
             n += 1
 
 
+def content_id(row):
+    return hashlib.sha256("".join([f"{len(cell.encode())}:{cell}" for cell in row.values()]).encode()).hexdigest()[:16]
+
+
 def run_csv(folder):
+    """What csv2prompt writes, byte for byte, and its checks: UTF-8, cells as many as the header has, labels all or none."""
     prompt = open(f"{folder}/prompt.txt").read()
+    labels = FIELDS[3:]
     seen = {}
-    with open(f"{folder}/news.csv", newline="") as f:
-        for row in csv.DictReader(f):
-            key = hashlib.sha256("\0".join(row.values()).encode()).hexdigest()[:16]
+    with open(f"{folder}/news.csv", newline="", encoding="utf-8") as f:
+        for row in csv.DictReader(f, strict=True):
+            if None in row or None in row.values() or not all([row[k] for k in labels]):
+                sys.exit("a row of the wrong length, or without a label")
+            key = content_id(row)
             seen[key] = seen.get(key, 0) + 1
             said = answer(row)
             record = {"id": key if seen[key] == 1 else f"{key}-{seen[key]}", "prompt": prompt.format(**row),

@@ -386,6 +386,61 @@ static void suite_file(const char *dir, const char *name, int *counts) {
     free(path);
 }
 
+/* Sequences of one to four bytes in any order and place, each text whole, then with one byte changed: against the rule byte by byte. */
+static size_t plain_valid(const unsigned char *s, size_t n) {
+    size_t i = 0, k;
+    while (i < n) {
+        unsigned c = s[i], len = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+        if (!len || len > n - i) return i;
+        for (k = 1; k < len; k++)
+            if (s[i + k] < 0x80 || s[i + k] > 0xBF) return i;
+        if ((c == 0xE0 && s[i + 1] < 0xA0) || (c == 0xED && s[i + 1] > 0x9F) || (c == 0xF0 && s[i + 1] < 0x90) || (c == 0xF4 && s[i + 1] > 0x8F))
+            return i;
+        i += len;
+    }
+    return n;
+}
+
+static void test_utf8_blocks(void **unused) {
+    static const char *const words[] = {"a", "xyz ", "\xC2\x80", "\xC3\xA3", "\xDF\xBF", "\xE0\xA0\x80", "\xE2\x80\x9C", "\xF0\x9F\x98\x80", "plain and long "};
+    unsigned seed = 1;
+    for (int round = 0; round < 20000; round++) {
+        struct buf b = BUF_INIT;
+        buf_add(&b, "", 0);
+        for (int n = rand_r(&seed) % 30, only = rand_r(&seed) % 3; n > 0; n--) buf_adds(&b, words[rand_r(&seed) % (only ? 5 : 9)]);
+        unsigned char *s = xmalloc(b.n); /* of just that size, for the sanitizer */
+        memcpy(s, b.p, b.n);
+        assert_int_equal(utf8_valid((char *)s, b.n), b.n);
+        if (b.n) s[(unsigned)rand_r(&seed) % b.n] = (unsigned char)rand_r(&seed);
+        assert_int_equal(utf8_valid((char *)s, b.n), plain_valid(s, b.n));
+        free(s);
+        buf_release(&b);
+    }
+}
+
+/* Strings of every length up to 70 with a byte of each kind at each place. */
+static void test_put_strings(void **unused) {
+    static const char *const special[][2] = {{"\"", "\\\""}, {"\\", "\\\\"}, {"\n", "\\n"}, {"\x01", "\\u0001"}, {"\x1f", "\\u001f"}, {"\x7f", "\x7f"}, {"\xC3", "\xC3"}};
+    for (size_t n = 1; n <= 70; n++)
+        for (size_t i = 0; i < n * 7; i++) {
+            struct buf b = BUF_INIT, twice = BUF_INIT, once = BUF_INIT;
+            char *s = xmalloc(n), expected[100], quoted[110];
+            memset(s, 'x', n);
+            s[i / 7] = special[i % 7][0][0];
+            snprintf(expected, sizeof expected, "%.*s%s%.*s", (int)(i / 7), s, special[i % 7][1], (int)(n - i / 7 - 1), s + i / 7 + 1);
+            snprintf(quoted, sizeof quoted, "\"%s\"", expected);
+            json_put_string(&b, s, n);
+            assert_string_equal(b.p, quoted);
+            json_put_string_chars(&twice, s, n);
+            json_put_chars(&once, b.p, b.n);
+            assert_string_equal(twice.p, once.p);
+            buf_release(&b);
+            buf_release(&once);
+            buf_release(&twice);
+            free(s);
+        }
+}
+
 static void test_suite(void **unused) {
     const char *suites = getenv("SUITES");
     if (!suites || !*suites) {
@@ -412,7 +467,8 @@ int main(void) {
         cmocka_unit_test(test_values),     cmocka_unit_test(test_integers),     cmocka_unit_test(test_number_order),
         cmocka_unit_test(test_multiples),  cmocka_unit_test(test_equality),     cmocka_unit_test(test_put_number),
         cmocka_unit_test(test_read_number), cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_cut_and_bent),
-        cmocka_unit_test(test_utf8),       cmocka_unit_test(test_suite),
+        cmocka_unit_test(test_utf8),       cmocka_unit_test(test_utf8_blocks),  cmocka_unit_test(test_put_strings),
+        cmocka_unit_test(test_suite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

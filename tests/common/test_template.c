@@ -1,4 +1,5 @@
 /* Templates: rendering, and every error with its line and column. */
+#include "common/io/json.h"
 #include "common/io/template.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,13 +13,19 @@ static const struct columns columns = {names, 4, aliases, 2};
 
 static void renders(const char *text, const char *expected) {
     struct err e = ERR_INIT;
-    struct buf b = BUF_INIT;
+    struct buf b = BUF_INIT, chars = BUF_INIT, again = BUF_INIT;
     struct template *t = template_parse(text, strlen(text), "t.txt", &e);
     if (!t || template_bind(t, &columns, &e) < 0) fail_msg("%s", e.msg);
     template_render(t, cells, &b);
     buf_add(&b, "", 0);
     assert_string_equal(b.p, expected);
+    assert_int_equal(template_last(t, cells), b.n ? b.p[b.n - 1] : 0);
+    json_put_chars(&chars, b.p, b.n);
+    template_render_chars(t, cells, &again);
+    assert_string_equal(again.p, chars.p);
     buf_release(&b);
+    buf_release(&chars);
+    buf_release(&again);
     template_free(t);
 }
 
@@ -48,6 +55,9 @@ static void test_renders(void **state) {
     renders("{a}\n\n", "1\n");
     renders("a\r\nb\n", "a\r\nb");
     renders("{a}{a}", "11");
+    renders("a{ação}", "a");
+    renders("{ação}{ação}", "");
+    renders("\"\\\n{b|json}\t", "\"\\\n\"say \\\"hi\\\"\\n\\\\\"\t");
 }
 
 static void test_refuses(void **state) {

@@ -37,6 +37,15 @@ is '--id' "$(c2p --prompt t.txt --id k id.csv)" '{"id":"a","prompt":"1","row":{"
 {"id":"b","prompt":"2","row":{"k":"b","t":"2"}}'
 is 'a header alone gives no record, and says so' "$(echo t | c2p --prompt t.txt 2>&1)" 'csv2prompt: warning: stdin: no record written: no rows'
 
+seq 20000 | awk 'BEGIN { print "texto,pol,emo,artigo" } { print "\"frase \"\"" $1 % 15000 "\"\"\",p,e,1" }' >long.csv
+for t in 1 2 5; do c2p --prompt p.txt --completion c.txt --threads $t long.csv | cksum; done >sums
+is '--threads: the same bytes' "$(sort -u sums | wc -l) $(c2p --prompt p.txt --completion c.txt long.csv | grep -c '"id":"[0-9a-f]*-2"')" '1 5000'
+for t in 1 2; do
+    (cat long.csv; echo 'x,p,,1'; echo y) | c2p --prompt p.txt --completion c.txt --threads $t >rows 2>err
+    is "the first error of two, and the rows before it (--threads $t)" "$? $(wc -l <rows) $(cat err)" \
+        "3 20000 csv2prompt: stdin:20002: column 'emo' is empty, expected a label as in the row's other label columns (or none at all)"
+done
+
 # --- answers ---
 answer() { printf '%s' "$2" >a.txt; printf 't,l\nx,%s\n' "$1" | c2p --prompt t.txt --completion a.txt "${@:3}" | sed 's/.*"prompt":"x",//; s/,"row".*//'; }
 is 'text is its own truth, outer space apart' "$(answer 'Bom' ' {l} ')" '"completion":" Bom ","truth":"Bom"'
