@@ -15,8 +15,6 @@ struct asker {
     int n_live, cap_live, n_served; /* n_served: of them, those that hold a slot */
     bool *blocked;                  /* teacher by teacher, within one round */
     uint64_t serial;
-    bool replied;                   /* a server has said anything at all */
-    int unreachable;                /* asks that failed before that for want of a connection */
     struct asker_counts counts;
     struct buf scratch;
     struct intern exported;         /* keys that are in the batch file */

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #define LONGEST_RETRY_AFTER 3600 /* seconds: a server that asks for more is not waited for */
-#define UNREACHABLE 3            /* asks */
+#define USELESS 3                /* questions without an answer, from the first on, end the run */
+#define REFUSED 3                /* tries of a question that a 5xx about the response format ends */
 
 const char *const fault_names[FAULTS] = {"connection", "timeout", "too large", "busy (429)", "server (5xx)", "refused", "malformed", "unfit"};
 
@@ -26,24 +27,30 @@ void ask_fail(struct ask *q, const char *fmt, ...) {
 
 static int retry(struct asker *a, struct ask *q, const struct http_reply *r, const char *why, struct err *e) {
     uint64_t key[3] = {xxh64(q->key, sizeof q->key), (uint64_t)q->tries, (uint64_t)getpid()};
-    const char *url = a->teachers[q->teacher].url;
+    struct teacher *t = &a->teachers[q->teacher];
+    bool useless = r->end == HTTP_REPLY ? r->status >= 500 : r->end != HTTP_TOO_LARGE;
     if (++q->tries <= a->o.retries && r->retry_after <= LONGEST_RETRY_AFTER) {
         q->until = now_seconds() + backoff(a->o.backoff, a->o.longest_backoff, q->tries, r->retry_after, xxh64(key, sizeof key));
         return 0;
     }
-    if (r->end != HTTP_REPLY && r->end != HTTP_TOO_LARGE && !a->replied && ++a->unreachable >= UNREACHABLE)
-        return err_set(e, RC_IO, "%s: %s, %d questions in a row", url, why, UNREACHABLE);
+    if (useless && !t->replied && ++t->failed >= USELESS)
+        return err_set(e, RC_IO, "%s: %s, %d questions in a row%s", t->url, why, USELESS,
+                       r->end == HTTP_REPLY && a->o.params.format != FORMAT_NONE ? "; does it take another --response-format?" : "");
     if (r->retry_after > LONGEST_RETRY_AFTER)
-        ask_fail(q, "%s: %s; the server asks to wait %.0f s", a->teachers[q->teacher].spec, why, r->retry_after);
+        ask_fail(q, "%s: %s; the server asks to wait %.0f s", t->spec, why, r->retry_after);
     else
-        ask_fail(q, "%s: %s, %d tries", a->teachers[q->teacher].spec, why, q->tries);
+        ask_fail(q, "%s: %s, %d tries", t->spec, why, q->tries);
     return 2;
 }
 
-/* Whether a refusal speaks of the response format: then every request would be refused. */
-static bool about_format(const struct asker *a, const char *text) {
+/* Whether a refusal speaks of the response format: then every request would be refused. An error of the server's own passes for
+   one (llama-cpp-python: 500 for a request that does not validate) if it names the format, the server has answered nothing
+   so far, and the same question has met it REFUSED times or on its last try: what passes with time is none. */
+static bool about_format(const struct asker *a, const struct ask *q, long status, const char *text) {
     static const char *const words[] = {"response_format", "json_schema", "json_object", "response format", "grammar", "schema"};
-    for (size_t i = 0; a->o.params.format != FORMAT_NONE && i < sizeof words / sizeof *words; i++)
+    bool own = status >= 500, last = q->tries + 1 >= REFUSED || q->tries >= a->o.retries;
+    if (own ? a->teachers[q->teacher].replied || !last : status != 400 && status != 415 && status != 422) return false;
+    for (size_t i = 0; a->o.params.format != FORMAT_NONE && i < (own ? 4 : sizeof words / sizeof *words); i++)
         if (strcasestr(text, words[i])) return true;
     return false;
 }
@@ -58,8 +65,9 @@ static int judge_status(struct asker *a, struct ask *q, struct http_reply *r, st
     a->counts.faults[f]++;
     if (s == 401 || s == 402 || s == 403 || s == 404 || (s >= 300 && s < 400) || !strcmp(code, "insufficient_quota"))
         return err_set(e, RC_IO, "%s: %s: %s", t->spec, t->url, why);
-    if ((s == 400 || s == 415 || s == 422) && about_format(a, text))
-        return err_set(e, RC_IO, "%s refuses --response-format %s: %s", t->spec, response_formats[a->o.params.format], why);
+    if (about_format(a, q, s, text))
+        return err_set(e, RC_IO, "%s refuses --response-format %s: %s; it may take %s", t->spec, response_formats[a->o.params.format], why,
+                       a->o.params.format == FORMAT_JSON_SCHEMA ? "--response-format json_object" : "--response-format none");
     if (s == 408 || s == 409 || s == 425 || s == 429 || s >= 500) return retry(a, q, r, why, e);
     ask_fail(q, "%s: %s", t->spec, why);
     return 2;
@@ -70,7 +78,7 @@ int ask_judge(struct asker *a, struct ask *q, struct http_reply *r, struct err *
     struct teacher *t = &a->teachers[q->teacher];
     struct err why = ERR_INIT;
     teacher_hide_key(t, r->body.p, r->body.n);
-    a->replied |= r->end == HTTP_REPLY || r->end == HTTP_TOO_LARGE;
+    t->replied |= r->end == HTTP_REPLY && r->status == 200;
     if (r->end == HTTP_REPLY && r->status != 200) return judge_status(a, q, r, e);
     buf_clear(&q->raw);
     if (r->end == HTTP_REPLY && openai_answer(r->body.p, r->body.n, &q->raw, &why) == 0) return 1;

@@ -22,6 +22,8 @@ struct teacher {
     struct pace pace;
     double mean_tokens, mean_cost; /* of an answer so far */
     int64_t answers;             /* that these means are of */
+    bool replied;                /* with status 200, in this run */
+    int failed;                  /* questions that failed before that: no connection, or the server's own error */
     /* local */
     char *adapter;
     struct local *local;         /* once opened */

@@ -1,9 +1,10 @@
 """A teacher for tests: /v1/chat/completions over HTTP/1.1 with keep-alive, on asyncio, standard library alone.
-   teacher.py --port-file P [--latency S] [--faults RATE] [--log L] [--script FILE] [--key K] [--refuse-format F] [--tls PEM]
+   teacher.py --port-file P [--latency S] [--faults RATE] [--log L] [--script FILE] [--key K] [--refuse-format F [--refuse-status N]] [--down N] [--tls PEM]
 It answers from the prompt alone: the label is a function of the first word behind "id=", so that a misplaced answer shows.
 With --faults, that share of requests fails in one of the ways in FAULTS, by the hash of prompt and attempt, so that a run can
 be repeated. --log gets one line a request: its fault ("ok" for none), the id, the idempotency key, and
 the most requests that have been open at once.
+--refuse-status 500: as llama-cpp-python refuses a format it does not know; --down N: 500 to the first N requests.
 --script: JSONL rules {"id","text"} with, if they matter, "seed", "model", "delay" (seconds), "finish"; the first that fits answers.
 It ends by itself when its parent goes."""
 import argparse
@@ -29,7 +30,7 @@ def completion(text, prompt_tokens=10, choices=1, finish="stop"):
 
 class Server:
     def __init__(self, args):
-        self.args, self.attempts, self.flying, self.most = args, {}, 0, 0
+        self.args, self.attempts, self.flying, self.most, self.down = args, {}, 0, 0, args.down
         self.log = open(args.log, "a", buffering=1) if args.log else None
         self.script = [json.loads(x) for x in open(args.script)] if args.script else None
 
@@ -100,7 +101,13 @@ class Server:
         if self.args.key and headers.get("authorization") != "Bearer " + self.args.key:
             return 401, {"error": {"message": "wrong key: " + headers.get("authorization", "none"), "code": "invalid_api_key"}}
         if self.args.refuse_format and request.get("response_format", {}).get("type") == self.args.refuse_format:
-            return 400, {"error": {"message": f"response_format {self.args.refuse_format} is not supported"}}
+            message = f"response_format {self.args.refuse_format} is not supported"
+            if self.args.refuse_status >= 500:
+                message = f"[{{'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'input': '{self.args.refuse_format}'}}]"
+            return self.args.refuse_status, {"error": {"message": message, "type": "x", "code": None}}
+        if self.down:
+            self.down -= 1
+            return 500, {"error": {"message": "the backend of response_format is away"}}
         return None
 
     async def one(self, reader, writer):
@@ -166,6 +173,8 @@ if __name__ == "__main__":
     p.add_argument("--script")
     p.add_argument("--key")
     p.add_argument("--refuse-format")
+    p.add_argument("--refuse-status", type=int, default=400)
+    p.add_argument("--down", type=int, default=0)
     p.add_argument("--tls")
     try:
         asyncio.run(main(p.parse_args()))

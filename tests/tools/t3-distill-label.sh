@@ -77,6 +77,16 @@ exits "a broken cache" 3 'c.bad:1:' sh -c 'echo "{}" >c.bad; "$0" distill-label 
 serve schema --refuse-format json_schema
 exits "a refused response format ends the run, nothing else is tried" 4 'refuses --response-format json_schema: status 400: response_format json_schema is not supported' label --teacher openai:m --base-url "$URL" rows.jsonl
 ok "the same server takes json_object" label --teacher openai:m --base-url "$URL" --response-format json_object --reasoning-key raciocinio rows.jsonl
+serve own --refuse-format json_schema --refuse-status 500
+own() { label --teacher openai:m --base-url "$URL" --reasoning-key raciocinio --backoff 0.01 --cache own.cache "$@" rows.jsonl; }
+exits "a 500 that names the format is a refusal, too" 4 'refuses --response-format json_schema: status 500: .*response_format.*; it may take --response-format json_object$' own
+exits "also to one question without retries" 4 'refuses --response-format json_schema' sh -c 'head -1 rows.jsonl | "$0" distill-label --schema schema.json --teacher openai:m --base-url "$1" --retries 0' "$coador" "$URL"
+own --response-format json_object --samples 1 >o 2>err
+is "answers that the cache has are kept when another format is refused" "$? $(own >o 2>err; echo $?) $(own --response-format json_object --summary s.json >o 2>err; jq -c '[.asked,.cached]' s.json)" '0 4 [0,5]'
+serve back --down 2
+ok "two 500s that name the format and then an answer are none" own -c 1
+serve later --down 20
+exits "500 to all tries of three questions ends the run" 4 "$PORT/v1.*status 500: the backend.*, 3 questions in a row$" own --response-format none -c 1 --retries 1
 
 # the key
 KEY=sk-very-secret-0123456789
