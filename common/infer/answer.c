@@ -28,7 +28,7 @@ static void finish_answer(struct flight *f, struct gen_answer *a) {
     struct pending *p = window_at(&f->window, a->number);
     if (f->asked && f->asked->left_out.n) record_set_raw(p->r, "not_enforced", f->asked->left_out.p, f->asked->left_out.n);
     if (a->finish == FINISH_FAILED) {
-        flight_fail(f, p, "the model gave no finite logit");
+        flight_fail(f, p, a->why);
     } else if (check_answer(f->asked, a, &e) < 0) {
         flight_fail(f, p, e.msg);
     } else {

@@ -304,19 +304,20 @@ static int take_replies(struct asker *a, struct err *e) {
 
 static int run_local(struct asker *a, bool *active, struct err *e) {
     uint64_t number;
+    const char *why;
     for (int i = 0; i < a->n; i++) {
         struct local *l = a->teachers[i].local;
         if (!l || !local_active(l)) continue;
         if (local_step(l, e) < 0) return -1;
         buf_clear(&a->scratch);
-        while (local_take(l, &number, &a->scratch)) {
+        while (local_take(l, &number, &a->scratch, &why)) {
             struct ask *q = flying(a, number, i);
-            if (a->scratch.n) {
+            if (!why) {
                 buf_clear(&q->raw);
                 buf_add(&q->raw, a->scratch.p, a->scratch.n);
                 save(a, q);
             } else {
-                ask_fail(q, "%s: the model gave no finite logit", a->teachers[i].spec);
+                ask_fail(q, "%s: %s", a->teachers[i].spec, why);
                 leave(a, q);
             }
         }

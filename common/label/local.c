@@ -109,13 +109,14 @@ int local_active(const struct local *l) { return generator_active(l->gen); }
 
 int local_step(struct local *l, struct err *e) { return generator_step(l->gen, e); }
 
-int local_take(struct local *l, uint64_t *number, struct buf *answer) {
+int local_take(struct local *l, uint64_t *number, struct buf *answer, const char **why) {
     static const char *const reasons[] = {"stop", "length", "schema"};
     struct gen_answer *a = generator_take(l->gen);
     if (!a) return 0;
     *number = a->number;
     buf_clear(answer);
-    if (a->finish != FINISH_FAILED)
+    *why = a->finish == FINISH_FAILED ? a->why : NULL;
+    if (!*why)
         answer_put_saved(answer, a->text.p ? a->text.p : "", a->text.n, reasons[a->finish], (int64_t)a->n_prompt, (int64_t)a->ids.n);
     gen_answer_free(a);
     return 1;

@@ -32,6 +32,6 @@ bool local_ready(struct local *l, const struct ids *ids);
 int local_submit(struct local *l, const struct ids *ids, uint64_t number, struct err *e);
 int local_active(const struct local *l);
 int local_step(struct local *l, struct err *e);
-/* 1: one has ended: its number and its answer as the cache keeps it (openai.h; empty if the model gave no finite logit). */
-int local_take(struct local *l, uint64_t *number, struct buf *answer);
+/* 1: one has ended: its number and its answer as the cache keeps it (openai.h), or why there is none (else NULL; not the caller's). */
+int local_take(struct local *l, uint64_t *number, struct buf *answer, const char **why);
 #endif

@@ -209,6 +209,11 @@ static void end(struct generator *g, int i, enum finish how) {
     finish(g, i, how);
 }
 
+static void fail(struct generator *g, int i, const char *why) {
+    g->slots[i].answer->why = why;
+    finish(g, i, FINISH_FAILED);
+}
+
 /* With a constraint: appends what must follow, and ends the answer where nothing can. */
 static int go_on(struct generator *g, int i, struct err *e) {
     struct slot *s = &g->slots[i];
@@ -217,7 +222,9 @@ static int go_on(struct generator *g, int i, struct err *e) {
     if (!g->o.constraint) return 0;
     if (constrained_force(&s->bound, g->o.constraint, ids, 0, e) < 0) return -1;
     for (size_t k = before; k < ids->n; k++) ids_add(&s->seen, ids->v[k]);
-    if (constrained_ended(&s->bound, g->o.constraint)) end(g, i, s->bound.cut ? FINISH_SCHEMA : FINISH_STOP);
+    bool ended = constrained_ended(&s->bound, g->o.constraint);
+    if (s->bound.failed) fail(g, i, s->bound.failed);
+    else if (ended) end(g, i, s->bound.cut ? FINISH_SCHEMA : FINISH_STOP);
     return 0;
 }
 
@@ -310,7 +317,9 @@ static int run_pass(struct generator *g, int R, int M, struct err *e) {
 
 static int32_t next_id(struct generator *g, struct slot *s, int k) {
     if (g->on_device) return g->chosen[k];
-    return sampler_next(g->sampler, g->logits + (size_t)k * (size_t)g->m->cfg.V, allowed(g, s), s->seen.v, s->seen.n, s->answer->number, s->answer->ids.n);
+    const uint32_t *may = allowed(g, s);
+    if (may && s->bound.failed) return -1;
+    return sampler_next(g->sampler, g->logits + (size_t)k * (size_t)g->m->cfg.V, may, s->seen.v, s->seen.n, s->answer->number, s->answer->ids.n);
 }
 
 int generator_step(struct generator *g, struct err *e) {
@@ -331,7 +340,7 @@ int generator_step(struct generator *g, struct err *e) {
         int32_t id = next_id(g, s, k);
         s->answer->calls++;
         if (id < 0)
-            finish(g, g->owner[k], FINISH_FAILED);
+            fail(g, g->owner[k], s->bound.failed ? s->bound.failed : "the model gave no finite logit");
         else if (accept(g, g->owner[k], id, e) < 0)
             return -1;
     }

@@ -28,6 +28,7 @@ struct gen_answer {
     size_t n_prompt, n_shared; /* tokens; those of a beginning that was computed for an earlier prompt */
     int calls;              /* passes of the model that chose a token: fewer than ids where a constraint left no choice */
     enum finish finish;
+    const char *why;        /* FINISH_FAILED: the reason; not the caller's */
 };
 void gen_answer_free(struct gen_answer *a);
 

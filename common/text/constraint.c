@@ -40,18 +40,28 @@ void constrained_start(struct constrained *a, struct constraint *c, uint32_t tok
 
 bool constrained_done(const struct constrained *a, struct constraint *c) { return grammar_done(c->g, a->state); }
 
-bool constrained_ended(const struct constrained *a, struct constraint *c) {
-    return grammar_done(c->g, a->state) && (!a->left || grammar_ended(c->g, a->state));
+/* After a grammar_try: whether what was found since is good. */
+static bool found(struct constrained *a, struct constraint *c) {
+    if (grammar_beyond(c->g)) a->failed = "the schema or grammar is too tangled here: the search for what may follow went beyond its budget";
+    return !a->failed;
+}
+
+bool constrained_ended(struct constrained *a, struct constraint *c) {
+    if (!grammar_done(c->g, a->state) || !a->left) return grammar_done(c->g, a->state);
+    grammar_try(c->g);
+    bool ended = grammar_ended(c->g, a->state);
+    return found(a, c) && ended;
 }
 
 void constrained_mask(struct constrained *a, struct constraint *c, uint32_t *bits) {
     bool narrowed;
-    mask_fill_within(c->m, a->state, a->left, bits, &narrowed);
+    if (mask_fill_within(c->m, a->state, a->left, bits, &narrowed) < 0) found(a, c);
     a->cut |= narrowed;
 }
 
 void constrained_accept(struct constrained *a, struct constraint *c, int32_t token) {
     uint32_t to = mask_accept(c->m, a->state, token);
+    if (!found(a, c)) return;
     if (to == GRAMMAR_DEAD || !a->left) BUG("token %d, which the grammar does not take, with %u left", (int)token, a->left);
     a->state = to;
     a->left--;
@@ -143,8 +153,9 @@ static long tokens_until(struct constraint *c, size_t stable) {
 static void take(struct constrained *a, struct constraint *c, long from, long to, struct ids *ids) {
     uint32_t state = a->state;
     if (to <= from || (uint32_t)(to - from) > a->left) return;
-    for (long i = from; i < to; i++) state = mask_accept(c->m, state, c->ids.v[i]);
-    if (state == GRAMMAR_DEAD || mask_min_tokens(c->m, state) > a->left - (uint32_t)(to - from)) return;
+    for (long i = from; i < to && state != GRAMMAR_DEAD; i++) state = mask_accept(c->m, state, c->ids.v[i]);
+    bool fits = state != GRAMMAR_DEAD && mask_min_tokens(c->m, state) <= a->left - (uint32_t)(to - from);
+    if (!found(a, c) || !fits) return;
     for (long i = from; i < to; i++) {
         ids_add(ids, c->ids.v[i]);
         constrained_accept(a, c, c->ids.v[i]);
@@ -188,9 +199,12 @@ int constrained_force(struct constrained *a, struct constraint *c, struct ids *i
     if (!a->left) return 0;
     size_t known = context(c, ids->v + first, ids->n - first), before = c->text.n, stable;
     const int32_t *last = ids->v + ids->n - known;
+    grammar_try(c->g);
     uint32_t state = grammar_forced(c->g, a->state, FORCED_MAX, &c->text);
+    if (!found(a, c)) return 0;
     if (c->text.n == before || utf8_valid(c->text.p, c->text.n) != c->text.n) return 0; /* nothing, or half a character */
     if (border(c, state, &stable, e) < 0) return -1;
+    if (!found(a, c)) return 0;
     if (stable <= before) return 0;
     if (encode(c, e) < 0) return -1;
     bool same = c->ids.n > known && (!known || !memcmp(c->ids.v, last, known * sizeof *last));

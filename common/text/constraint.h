@@ -16,10 +16,11 @@ struct constrained {
     uint32_t state;
     uint32_t left; /* tokens it may still take */
     bool cut;      /* a token was withheld because there was no room for what follows it */
+    const char *failed; /* why it cannot go on, NULL while it can: what it was asked for last is of no use. Others are not touched */
 };
 void constrained_start(struct constrained *a, struct constraint *c, uint32_t tokens);
 bool constrained_done(const struct constrained *a, struct constraint *c);  /* it may end here */
-bool constrained_ended(const struct constrained *a, struct constraint *c); /* it must: by the grammar, or no token is left */
+bool constrained_ended(struct constrained *a, struct constraint *c); /* it must: by the grammar, or no token is left */
 /* bits (constraint_words of them): tokens that may come next. */
 void constrained_mask(struct constrained *a, struct constraint *c, uint32_t *bits);
 size_t constraint_words(const struct constraint *c);

@@ -66,6 +66,13 @@ size_t grammar_n_left_out(const struct grammar *g) { return g->n_left; }
 const char *grammar_left_out(const struct grammar *g, size_t i) { return g->left[i]; }
 
 /* ---- walking ---- */
+void grammar_try(struct grammar *g) {
+    g->x.budget = GRAMMAR_SEARCH;
+    g->x.overflow = false;
+}
+
+bool grammar_beyond(const struct grammar *g) { return g->x.overflow; }
+
 uint32_t grammar_start(const struct grammar *g) { return g->start; }
 
 uint32_t grammar_byte(struct grammar *g, uint32_t state, unsigned char byte) {
@@ -120,6 +127,7 @@ void grammar_close(struct grammar *g, uint32_t state, struct buf *out) {
             to = term_step(&g->x, state, c);
             if (to != TERM_EMPTY && term_min(&g->x, to) == left - 1) break;
         }
+        if (c == g->x.classes && g->x.overflow) return;
         if (c == g->x.classes) BUG("no way of %u bytes to the end", left);
         buf_addc(out, (char)byte_of(&g->x, c));
         state = to;

@@ -42,6 +42,14 @@ void grammar_free(struct grammar *g);
 size_t grammar_n_left_out(const struct grammar *g);
 const char *grammar_left_out(const struct grammar *g, size_t i);
 
+/* Walking is bounded. Searches may look at GRAMMAR_SEARCH states from grammar_try to the next one, some 50 ms (nested counts of
+   overlapping sets under look-aheads need more), and a grammar holds 4 million states. Where grammar_beyond says that a bound was
+   passed, everything is a dead end until grammar_try: what was answered since is of no use, and nothing of it is kept. Before the
+   first grammar_try only single searches are bounded, at 200,000. */
+#define GRAMMAR_SEARCH 10000
+void grammar_try(struct grammar *g);
+bool grammar_beyond(const struct grammar *g);
+
 #define GRAMMAR_DEAD 0u /* the state that nothing leads out of */
 uint32_t grammar_start(const struct grammar *g);
 /* The state behind one more byte, GRAMMAR_DEAD if it may not stand here. No other state is without a way to the end. */

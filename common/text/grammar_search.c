@@ -144,25 +144,25 @@ static uint32_t straight(struct terms *x, term t) {
         way[i + 1] = term_derive(x, way[i], c);
         if (way[i + 1] == TERM_EMPTY) return MIN_UNKNOWN;
     }
-    if (!term_nullable(x, way[most])) return MIN_UNKNOWN;
+    if (!term_nullable(x, way[most]) || terms_stuck(x)) return MIN_UNKNOWN;
     for (uint32_t i = 0; i < most; i++) x->v[way[i]].min = most - i;
     return most;
 }
 
 uint32_t term_search(struct terms *x, term t) {
-    if (x->frozen && x->overflow) return TERM_INF;
     uint32_t m = x->v[t].kind == T_AND ? straight(x, t) : MIN_UNKNOWN;
     if (m != MIN_UNKNOWN) return m;
     struct search s = {.x = x, .best = TERM_INF};
     visit(&s, t, 0, 0);
-    while (s.n_heap && s.heap[0].promise < s.best) {
+    while (s.n_heap && s.heap[0].promise < s.best && !terms_stuck(x)) {
         if (s.n > MAX_SEARCH || (x->budget && !--x->budget)) {
             x->overflow = true;
             break;
         }
         expand(&s, pop(&s).visit);
     }
-    if (s.best == TERM_INF)
+    if (terms_stuck(x)) s.best = TERM_INF; /* nothing is known */
+    else if (s.best == TERM_INF)
         for (size_t i = 0; i < s.n; i++) x->v[s.v[i].t].min = TERM_INF;
     else
         for (uint32_t i = s.best_at;; i = s.v[i].from) { /* what lies on the shortest way */

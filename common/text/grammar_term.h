@@ -71,8 +71,10 @@ struct terms {
     size_t n_scratch, cap_scratch;
     bool frozen;
     size_t budget; /* states that all searches may still look at before it is an overflow; 0: no such bound */
-    bool overflow; /* something was too large to build: results mean nothing while compiling, dead ends later */
+    bool overflow; /* something was too large: while compiling results mean nothing; later what is not known yet is a dead end,
+                      and is not kept, so that clearing this makes all of it good again */
 };
+static inline bool terms_stuck(const struct terms *x) { return x->overflow && x->frozen; }
 
 /* usable: NULL for all bytes; sets lose the others. */
 void terms_init(struct terms *x, const struct byteset *usable);

@@ -110,7 +110,8 @@ term term_derive(struct terms *x, term t, int c) {
     if (!row) return derive_now(x, t, c);
     size_t at = (size_t)(row - 1) * (size_t)x->classes;
     if (x->rows[at + (size_t)c] != TERM_INF) return x->rows[at + (size_t)c];
-    term d = derive_now(x, t, c);
+    term d = terms_stuck(x) ? TERM_EMPTY : derive_now(x, t, c);
+    if (terms_stuck(x)) return TERM_EMPTY;
     struct byteset block;
     term_alike(x, t, c, &block);
     for (int i = 0; i < x->classes; i++)
@@ -134,7 +135,7 @@ term term_step(struct terms *x, term t, int c) {
     term d = term_derive(x, t, c);
     if (d != TERM_EMPTY && term_min(x, d) == TERM_INF) {
         d = TERM_EMPTY;
-        x->rows[(size_t)(x->v[t].row - 1) * (size_t)x->classes + (size_t)c] = d;
+        if (!terms_stuck(x)) x->rows[(size_t)(x->v[t].row - 1) * (size_t)x->classes + (size_t)c] = d;
     }
     return d;
 }
@@ -166,7 +167,7 @@ static uint32_t min_of_cat(struct terms *x, term t) {
     while (x->n_scratch > mark) {
         t = x->scratch[--x->n_scratch];
         m = min_add(m, term_min(x, x->v[t].a));
-        x->v[t].min = m;
+        if (!terms_stuck(x)) x->v[t].min = m;
     }
     return m;
 }
@@ -174,8 +175,9 @@ static uint32_t min_of_cat(struct terms *x, term t) {
 uint32_t term_min(struct terms *x, term t) {
     uint32_t m = x->v[t].min;
     if (m != MIN_UNKNOWN) return m;
-    m = x->v[t].kind == T_CAT ? min_of_cat(x, t) : min_now(x, t);
-    return x->v[t].min = m;
+    m = terms_stuck(x) ? TERM_INF : x->v[t].kind == T_CAT ? min_of_cat(x, t) : min_now(x, t);
+    if (!terms_stuck(x)) x->v[t].min = m;
+    return m;
 }
 
 /* ---- freezing ---- */

@@ -24,13 +24,15 @@ struct masker;
 /* Borrows both; g must have been made with vocab_bytes(v). give: masker_free. One thread at a time. */
 struct masker *masker_new(struct grammar *g, const struct vocab *v);
 void masker_free(struct masker *m);
-/* bits: tokens that may come next. Their number. */
+/* bits: tokens that may come next. Their number; -1 beyond the grammar's bounds (grammar_beyond; masks and mask_accept try anew by
+   themselves). */
 int32_t mask_fill(struct masker *m, uint32_t state, uint32_t *bits);
 /* The same, but only those after which the answer can still end within tokens_left tokens, this one counted; *narrowed: some
    were taken out for that. With tokens_left >= mask_min_tokens(state) > 0 there is always one. */
 int32_t mask_fill_within(struct masker *m, uint32_t state, uint32_t tokens_left, uint32_t *bits, bool *narrowed);
-/* The state behind a token, GRAMMAR_DEAD if it may not come. */
+/* The state behind a token, GRAMMAR_DEAD if it may not come, or beyond bounds. */
 uint32_t mask_accept(struct masker *m, uint32_t state, int32_t token);
-/* Tokens that the shortest text from here to the end takes (grammar_close, cut into as few tokens as can be). */
+/* Tokens that the shortest text from here to the end takes (grammar_close, cut into as few tokens as can be); TERM_INF beyond
+   bounds. */
 uint32_t mask_min_tokens(struct masker *m, uint32_t state);
 #endif

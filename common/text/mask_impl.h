@@ -1,4 +1,4 @@
-/* Inside of mask*.c. */
+/* Inside of mask*.c: tries of tokens (mask_vocab.c, mask_walk.c), masks kept by state (mask.c), how one is found (mask_state.c). */
 #ifndef COADOR_MASK_IMPL_H
 #define COADOR_MASK_IMPL_H
 #include "common/text/grammar_impl.h"
@@ -46,4 +46,47 @@ typedef void trie_fn(void *arg, int32_t token, uint32_t state);
 void trie_walk(const struct trie *t, struct grammar *g, uint32_t state, trie_fn *found, void *arg);
 /* Length of each token that s[0..n) begins with: calls found(arg, length). */
 void trie_prefixes(const struct trie *t, const char *s, size_t n, void (*found)(void *, size_t), void *arg);
+
+/* ---- mask.c ---- */
+#define FEW 64 /* tokens: kept as a list, not as bits */
+
+struct entry {
+    uint32_t *bits; /* or NULL, and the list */
+    int32_t list[FEW];
+    int32_t n;
+    uint32_t farthest; /* no token leads farther than this from the end, in bytes */
+    bool near;         /* of term_near: late is known, for this tail */
+    uint32_t tail;
+    struct late {
+        int32_t token;
+        uint32_t bytes; /* of the shortest answer that begins with it, without the tail */
+    } *late;            /* those with more than FAR */
+    size_t n_late, cap_late;
+};
+
+struct masker {
+    struct grammar *g;
+    const struct vocab *v;
+    size_t words;
+    struct entry **entries; /* by state */
+    uint32_t *min_tokens;   /* by state, 0: not known (of an end: never asked) */
+    size_t n_states, n_min;
+    size_t kept;
+    struct entry *now; /* being filled */
+    uint32_t *scratch; /* (words) */
+    term *alternatives; /* of the state being filled */
+    size_t n_alternatives, cap_alternatives;
+    uint32_t left;     /* tokens, by mask_fill_within */
+    uint32_t *out;
+    int32_t n_out;
+    bool narrowed;
+};
+
+void entry_free(struct entry *e);
+/* Keeps e, which it takes, for the state. */
+struct entry *entry_keep(struct masker *m, uint32_t state, struct entry *e);
+void mask_set_bits(const struct masker *m, uint32_t *bits, const int32_t *list, int32_t n); /* those of the list alone */
+uint32_t mask_step(struct masker *m, uint32_t state, int32_t token); /* mask_accept within the bounds of a mask */
+/* ---- mask_state.c ---- */
+struct entry *entry_fill(struct masker *m, uint32_t state); /* of no use where grammar_beyond */
 #endif

@@ -83,6 +83,7 @@ void trie_walk(const struct trie *t, struct grammar *g, uint32_t state, trie_fn 
         const struct trie_node *n = &t->v[i];
         uint32_t to = term_step(x, states[n->depth], x->class_of[n->byte]);
         if (to == TERM_EMPTY) {
+            if (x->overflow) return;
             i += n->size;
             continue;
         }

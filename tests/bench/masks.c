@@ -44,8 +44,9 @@ static bool accepts(struct bench *b, struct grammar *g, struct masker *m, const 
     for (const struct json *x = ids->first; x && state != GRAMMAR_DEAD; x = x->next) {
         int32_t id = (int32_t)x->number;
         double t0 = bench_now();
-        mask_fill(m, state, b->bits);
+        int32_t n = mask_fill(m, state, b->bits);
         add_time(&b->fill, t0);
+        if (n < 0) return false; /* beyond the bounds on searches */
         t0 = bench_now();
         state = mask_accept(m, state, id);
         add_time(&b->take, t0);

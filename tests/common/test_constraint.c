@@ -148,7 +148,66 @@ static void test_forced_tokens(void **unused) {
     }
 }
 
+/* What comes behind a y in s is nothing, which only a search through 2^13 states and more can tell. */
+static const char tangled[] = "{\"anyOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":1},\"s\":{\"type\":\"string\",\"pattern\":\"^(x|y[ab]*a[ab]{13}c)$\","
+                              "\"not\":{\"pattern\":\"^y[ab]*a[ab]{13}[cd]$\"}}},\"required\":[\"k\",\"s\"],\"additionalProperties\":false},"
+                              "{\"type\":\"object\",\"properties\":{\"k\":{\"const\":2},\"s\":{\"type\":\"string\",\"maxLength\":9}},\"required\":[\"k\",\"s\"],\"additionalProperties\":false}]}";
+
+/* The longest token of the mask that text begins with, or -1. */
+static int32_t token_of(const struct kind *k, const uint32_t *bits, const char *text, size_t *len) {
+    struct buf b = BUF_INIT;
+    int32_t best = -1;
+    *len = 0;
+    for (int32_t i = 0; i < vocab_size(k->v); i++) {
+        if (!(bits[i >> 5] >> (i & 31) & 1)) continue;
+        buf_clear(&b);
+        tokenizer_bytes(k->t, i, false, &b);
+        if (b.n > *len && !strncmp(text, b.p, b.n)) best = i, *len = b.n;
+    }
+    buf_release(&b);
+    return best;
+}
+
+/* Follows a text: whether it is an answer; *why: what failed. */
+static bool follow_text(const struct kind *k, struct constraint *c, const char *text, const char **why, uint32_t *bits) {
+    struct err e = ERR_INIT;
+    struct constrained a;
+    struct ids forced = IDS_INIT;
+    size_t len = 0;
+    constrained_start(&a, c, 100);
+    for (; *text && !a.failed; text += len) {
+        constrained_mask(&a, c, bits);
+        int32_t token = a.failed ? -1 : token_of(k, bits, text, &len);
+        if (token < 0) break;
+        constrained_accept(&a, c, token);
+        struct constrained copy = a; /* what is forced from here on is asked for, and not followed */
+        forced.n = 0;
+        if (!a.failed) assert_int_equal(constrained_force(&copy, c, &forced, 0, &e), 0);
+    }
+    bool whole = !*text && !a.failed && constrained_ended(&a, c);
+    *why = a.failed;
+    ids_release(&forced);
+    return whole;
+}
+
+/* An answer that comes to a state beyond the bounds on searches fails, by name, and no other. */
+static void test_beyond_bounds(void **unused) {
+    for (int i = 0; i < N_KINDS; i++) {
+        struct constraint *c = constrain(&kinds[i], tangled, "");
+        uint32_t *bits = xcalloc((size_t)vocab_size(kinds[i].v) / 32 + 1, sizeof *bits);
+        const char *why;
+        for (int n = 0; n < 3; n++) {
+            assert_true(follow_text(&kinds[i], c, "{\"k\":2,\"s\":\"yaaac\"}", &why, bits) && !why);
+            assert_false(follow_text(&kinds[i], c, "{\"k\":1,\"s\":\"x\"}", &why, bits));
+            assert_non_null(why);
+            assert_non_null(strstr(why, "budget"));
+        }
+        free(bits);
+        constraint_free(c);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_answers), cmocka_unit_test(test_forced_tokens)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_answers), cmocka_unit_test(test_forced_tokens), cmocka_unit_test(test_beyond_bounds)};
     return cmocka_run_group_tests_name("constraint", tests, open_kinds, close_kinds);
 }

@@ -30,6 +30,12 @@ is "python's white space" "$(jq -r .output p.jsonl | grep -cvE '^\{"why": ".*", 
 gen -n 120 --whitespace bounded --schema open.json q.jsonl | "$coador" parse-json --strict --schema open.json >w.jsonl
 is "white space where JSON allows it" "$(report <w.jsonl | jq -c '[.[0],.[1]]')" '[300,300]'
 
+cat >tangled.json <<'J'
+{"anyOf":[{"type":"object","properties":{"k":{"const":1},"s":{"type":"string","pattern":"^(x|y[ab]*a[ab]{13}c)$","not":{"pattern":"^y[ab]*a[ab]{13}[cd]$"}}},"required":["k","s"],"additionalProperties":false},
+ {"type":"object","properties":{"k":{"const":2},"s":{"enum":["u","v"]}},"required":["k","s"],"additionalProperties":false}]}
+J
+head -30 q.jsonl | gen -n 60 --schema tangled.json >t.jsonl 2>t.err
+is "a record whose search goes beyond its budget says so, and no other fails" "$(jq -sc '[length, (map(.error // .output | sub(".*went beyond its budget"; "budget") | sub("[uv]\"}"; "") | sub("^ "; ""))|unique)]' t.jsonl)" '[30,["budget","{\"k\":2,\"s\":\""]]'
 is "a pattern" "$(gen -n 9 --prefix '' --regex '[ab]{2}-\d+(x|yz)?' q.jsonl | jq -r .output | grep -cvE '^[ab]{2}-[0-9]+(x|yz)?$')" 0
 is "choices" "$(gen -n 9 --prefix ' ' --choice 'sim,não' --choice talvez q.jsonl | jq -r .output | sort -u | tr '\n' '|')" ' não| sim| talvez|'
 is "choices with commas and backslashes" "$(gen -n 9 --prefix '' --choice 'a\,b,c\\d' q.jsonl | jq -r .output | sort -u | tr '\n' '|')" 'a,b|c\d|'
