@@ -48,14 +48,19 @@ static void add_row(struct rowfeed *f, struct batch *b) {
     b->rows++;
 }
 
-/* Cells get their pointers when the text no longer moves, and hashes are looked up when they had time to come from memory. */
+/* Cells get their pointers when the text no longer moves, and hashes are looked up when they had time to come from memory.
+   Where that fails the batch ends. */
 static void finish(struct rowfeed *f, struct batch *b) {
     const char *p = b->text.p;
     for (struct cell *c = b->cells, *end = c + b->rows * f->columns; c < end; c++) {
         c->p = p;
         p += c->n + 1;
     }
-    for (size_t i = 0; f->ids && i < b->rows; i++) rowids_put(f->ids, b->hashes[i], b->ids[i]);
+    for (size_t i = 0; f->ids && i < b->rows; i++)
+        if (rowids_put(f->ids, b->hashes[i], b->ids[i], &b->error) < 0) {
+            b->rows = i;
+            b->end = -1;
+        }
 }
 
 static void fill(struct rowfeed *f, struct batch *b) {

@@ -3,6 +3,7 @@
 #include "common/io/buf.h"
 #include "common/io/sha256.h"
 #include "common/io/strmap.h"
+#include "common/text/rowcount.h"
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -14,31 +15,26 @@ struct seen {
     int64_t line, times;
 };
 
-/* Hashes of rows: open addressing, at most three quarters full. 0 is a free place: a row of that hash is counted apart. */
-struct hashes {
-    uint64_t *v;
-    uint32_t *again; /* how often each came after its first time: memory is touched for repeated rows only */
-    size_t n, cap;
-    uint32_t zero;
-};
-
 struct rowids {
     struct strmap map; /* id → index into seen */
     struct seen *seen;
     size_t n, cap;
-    struct hashes rows;
+    struct rowcount *rows;
     struct buf scratch;
 };
 
-struct rowids *rowids_new(void) { return xcalloc(1, sizeof(struct rowids)); }
+struct rowids *rowids_new(void) {
+    struct rowids *r = xcalloc(1, sizeof *r);
+    r->rows = rowcount_new(ROWCOUNT_TABLE);
+    return r;
+}
 
 void rowids_free(struct rowids *r) {
     if (!r) return;
     for (size_t i = 0; i < r->n; i++) free(r->seen[i].id);
     free(r->seen);
     strmap_release(&r->map);
-    free(r->rows.v);
-    free(r->rows.again);
+    rowcount_free(r->rows);
     buf_release(&r->scratch);
     free(r);
 }
@@ -86,46 +82,16 @@ static void put_hex(char *s, uint64_t v) {
     s[16] = 0;
 }
 
-static size_t place(const struct hashes *h, uint64_t x) {
-    size_t i = x & (h->cap - 1);
-    while (h->v[i] && h->v[i] != x) i = (i + 1) & (h->cap - 1);
-    return i;
-}
-
-static void grow(struct hashes *h) {
-    struct hashes old = *h;
-    h->cap = old.cap ? 2 * old.cap : 1024;
-    h->v = xcalloc(h->cap, sizeof *h->v);
-    h->again = xcalloc(h->cap, sizeof *h->again);
-    for (size_t i = 0; i < old.cap; i++) {
-        if (!old.v[i]) continue;
-        size_t at = place(h, old.v[i]);
-        h->v[at] = old.v[i];
-        if (old.again[i]) h->again[at] = old.again[i];
-    }
-    free(old.v);
-    free(old.again);
-}
-
-/* How often x has come, this time included. */
-static uint32_t count_hash(struct hashes *h, uint64_t x) {
-    if (!x) return ++h->zero;
-    if (4 * h->n >= 3 * h->cap) grow(h);
-    size_t i = place(h, x);
-    if (h->v[i]) return ++h->again[i] + 1;
-    h->v[i] = x;
-    h->n++;
-    return 1;
-}
-
 uint64_t rowids_hash(struct rowids *r, const struct cell *cells, size_t n) {
     uint64_t hash = cells_hash(cells, n, NULL, &r->scratch);
-    if (r->rows.cap) __builtin_prefetch(&r->rows.v[hash & (r->rows.cap - 1)]);
+    rowcount_ahead(r->rows, hash);
     return hash;
 }
 
-void rowids_put(struct rowids *r, uint64_t hash, char id[ROWID_SIZE]) {
-    uint32_t times = count_hash(&r->rows, hash);
+int rowids_put(struct rowids *r, uint64_t hash, char id[ROWID_SIZE], struct err *e) {
+    uint32_t times;
+    if (rowcount_add(r->rows, hash, &times, e) < 0) return -1;
     put_hex(id, hash);
     if (times > 1) snprintf(id + 16, ROWID_SIZE - 16, "-%" PRIu32, times);
+    return 0;
 }

@@ -1,5 +1,6 @@
 # Part of bench.sh: csv2prompt, parse-json with a schema and eval over FILTER_MB megabytes (100) beside Python's csv and json, json
-# and jsonschema, scikit-learn (filters_peer.py), by processor seconds; then FILTER_ROWS records (1,000,000) through each.
+# and jsonschema, scikit-learn (filters_peer.py), by processor seconds, csv2prompt with its two threads by the clock too; then
+# FILTER_ROWS records (1,000,000) through each. csv2prompt's peer must write the same bytes.
 # eval's table has intervals from its least number of resamples, 100; the peer's has none.
 # Floor: counting the file's lines (wc -l).
 
@@ -14,6 +15,9 @@ filter() { # filter NAME KIND FILE PEER COMMAND ...: one row
     python3 "$here/timed.py" "${ROUNDS:-5}" "${@:5}" -- "$python" "$here/filters_peer.py" "$2" "$data" -- wc -l "$3" >"$work/times" 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
     speed() { sed -n "$1p" "$work/times" | jq --argjson mb "$mb" "\$mb / .$2 * 10 | round / 10"; }
     row "$1" MB/s "$(speed 1 cpu)" "$(speed 1 cpu_best)" "$4" "$(speed 2 cpu)" "$(speed 2 cpu_best)" 1 "$(speed 3 cpu_best)"
+    [ "$2" = csv ] || return 0
+    row "$1, by the clock" MB/s "$(speed 1 wall)" "$(speed 1 wall_best)" "$4" "$(speed 2 wall)" "$(speed 2 wall_best)" 1 "$(speed 3 wall_best)"
+    cmp <("${@:5}") <("$python" "$here/filters_peer.py" csv "$data") || { echo "filters.sh: csv2prompt and its peer differ" >&2; exit 1; }
 }
 
 filters() { # filters DO: DO is called with a name, a kind, a file, the peer's name, and our command

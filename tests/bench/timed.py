@@ -1,24 +1,36 @@
 #!/usr/bin/env python3
 """Runs commands in turn, all of them RUNS times, so that a busy machine is busy for each alike.
 timed.py RUNS COMMAND [-- COMMAND ...]      a command: words; its standard output is thrown away
-One JSON line a command: medians of wall and processor seconds (its children's too), the least of each, peak MiB. A command
-that fails ends it all. On a machine with other work, processor seconds are the ones to compare."""
+One JSON line a command: medians of wall and processor seconds (its children's too), the least of each, peak MiB (looked at
+every 10 ms: rusage has this program's own for a small child). A command that fails ends it all. On a machine with other work, processor seconds are the ones to compare."""
 import json
 import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 
+def watch(pid, peaks, ended):
+    while not ended.wait(0.01):
+        try:
+            peaks += [int(line.split()[1]) / 1024 for line in open(f"/proc/{pid}/status") if line.startswith("VmHWM")]
+        except OSError:
+            return
+
+
 def once(argv):
+    peaks, ended = [0], threading.Event()
     start = time.perf_counter()
     child = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    threading.Thread(target=watch, args=(child.pid, peaks, ended), daemon=True).start()
     _, status, used = os.wait4(child.pid, 0)
+    ended.set()
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         sys.exit(f"timed.py: exit {child.returncode}: {' '.join(argv)}")
-    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return time.perf_counter() - start, used.ru_utime + used.ru_stime, max(peaks)
 
 
 commands, words = [], []

@@ -46,6 +46,10 @@ for t in 1 2; do
         "3 20000 csv2prompt: stdin:20002: column 'emo' is empty, expected a label as in the row's other label columns (or none at all)"
 done
 
+(echo t; seq 110000; echo 5; echo 109999; echo 5) >many.csv # more than the memory for ids holds
+is 'rows that come again after 100,000 others' "$(c2p --prompt t.txt many.csv | sed -n 's/.*"id":"[0-9a-f]*-\([0-9]*\)","prompt":"\([0-9]*\)".*/\2:\1/p' | tr '\n' ' ')" '5:2 109999:2 5:3 '
+exits 'no place for temporary files' 4 '^csv2prompt: cannot make a temporary file in none: No such file' env TMPDIR=none "$coador" csv2prompt --prompt t.txt many.csv
+
 # --- answers ---
 answer() { printf '%s' "$2" >a.txt; printf 't,l\nx,%s\n' "$1" | c2p --prompt t.txt --completion a.txt "${@:3}" | sed 's/.*"prompt":"x",//; s/,"row".*//'; }
 is 'text is its own truth, outer space apart' "$(answer 'Bom' ' {l} ')" '"completion":" Bom ","truth":"Bom"'
