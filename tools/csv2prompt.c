@@ -309,6 +309,7 @@ static void put_head(struct job *j, const char *id) {
 /* Writes the records gathered, all of them or whole blocks of the stream, which are not copied again. */
 static int flush(struct job *j, bool all, struct err *e) {
     size_t n = all ? j->lines.n : j->lines.n / BLOCK * BLOCK;
+    if (!n) return 0;
     if (fwrite(j->lines.p, 1, n, j->out.f) != n) return err_sys(e, "cannot write %s", opts.output ? opts.output : "standard output");
     memmove(j->lines.p, j->lines.p + n, j->lines.n - n);
     j->lines.n -= n;
