@@ -181,7 +181,8 @@ struct product {
     struct int8_job job[8];
     int64_t end[8]; /* panels of this weight and those before it */
     int n;
-    int64_t panels, each, lots; /* in all; of a task; tasks a group of rows */
+    int64_t panels, each, lots; /* in all; of a task; tasks a group of rows, a multiple of threads */
+    int threads;
     int8_panels_fn *f;
 };
 
@@ -195,11 +196,15 @@ static void some_panels(const struct product *p, const struct int8_job *j, int64
     if (n0 + whole * INT8_NR < n1) int8_plain(j, n0 + whole * INT8_NR, n1, r0, rows);
 }
 
+/* First panel of task i of a group. Threads claim tasks in turn, and what one fetches ahead it should use itself: each begins
+   its own stretch, and goes on in it. */
+static int64_t first_panel(const struct product *p, int64_t i) { return (i % p->threads * (p->lots / p->threads) + i / p->threads) * p->each; }
+
 static void tasks(void *arg, int64_t t, int64_t end, int thread) {
     const struct product *p = arg;
     for (; t < end; t++) {
         int r0 = (int)(t / p->lots) * INT8_ROWS, left = p->job[0].x.R - r0, rows = left < INT8_ROWS ? left : INT8_ROWS;
-        int64_t from = t % p->lots * p->each, to = from + p->each < p->panels ? from + p->each : p->panels, begin = 0;
+        int64_t from = first_panel(p, t % p->lots), to = from + p->each < p->panels ? from + p->each : p->panels, begin = 0;
         for (int j = 0; j < p->n; begin = p->end[j++]) {
             int64_t a = from > begin ? from : begin, b = to < p->end[j] ? to : p->end[j];
             if (a < b) some_panels(p, &p->job[j], a - begin, b - a, r0, rows);
@@ -209,7 +214,7 @@ static void tasks(void *arg, int64_t t, int64_t end, int thread) {
 
 /* n weights of the same columns and order of codes, rows `from` on of x and y, as many as fit the scratch */
 static int run(struct kctx *k, float beta, void *const *y, const float *x, const struct weight *w, int n, int from, int R) {
-    struct product p = {.n = n};
+    struct product p = {.n = n, .threads = k->threads};
     struct int8_rows q;
     struct quantise job = {&q, x + from * w->cols, w->cols, int8_quantise_plain, four_bits(w->type)};
     if (room(k, &q, w->cols, R - from) < 1) return R;
@@ -224,7 +229,7 @@ static int run(struct kctx *k, float beta, void *const *y, const float *x, const
     int64_t groups = (q.R + INT8_ROWS - 1) / INT8_ROWS;
     p.each = p.panels * groups / (8 * k->threads) + 1; /* some tasks a thread, so that they end together */
     if (p.each > p.panels) p.each = p.panels;
-    p.lots = (p.panels + p.each - 1) / p.each;
+    p.lots = (p.panels + p.each * k->threads - 1) / (p.each * k->threads) * k->threads; /* the last ones may be empty */
     pool_run(k->pool, groups * p.lots, 1, tasks, &p);
     return from + q.R;
 }

