@@ -77,6 +77,7 @@ void generator_free(struct generator *g) {
     if (!g) return;
     for (int i = 0; i < g->o.slots; i++) {
         ids_release(&g->slots[i].seen);
+        constrained_end(&g->slots[i].bound);
         gen_answer_free(g->slots[i].answer);
     }
     for (int i = 0; i < g->n_done; i++) gen_answer_free(g->done[i]);
@@ -162,6 +163,7 @@ static void take_prefixes(struct generator *g) {
 static void finish(struct generator *g, int i, enum finish how) {
     struct slot *s = &g->slots[i];
     s->answer->finish = how;
+    constrained_end(&s->bound);
     take_prefixes(g);
     prefixes_keep(&g->prefixes, i);
     decoder_reset(g->d, i);

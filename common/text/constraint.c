@@ -1,5 +1,6 @@
 /* Answers under a grammar: see constraint.h. */
 #include "common/text/constraint.h"
+#include "common/text/names.h"
 #include "common/text/pretok.h"
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +15,34 @@ struct constraint {
     const struct tokenizer *t;
     struct buf text; /* scratch: the last tokens and the forced text */
     struct ids ids;  /* scratch: its tokens */
+    /* where objects are open */
+    bool open;
+    size_t prefix;
+    struct quoting {
+        int32_t token;
+        int quotes; /* in it */
+    } *quoting;     /* tokens that may end a name */
+    size_t n_quoting, cap_quoting;
+    struct names scratch;
 };
+
+static void token_text(struct constraint *c, int32_t token) {
+    buf_clear(&c->text);
+    tokenizer_bytes(c->t, token, false, &c->text);
+}
 
 struct constraint *constraint_new(struct grammar *g, const struct vocab *v, const struct tokenizer *t) {
     struct constraint *c = xcalloc(1, sizeof *c);
     *c = (struct constraint){.g = g, .m = masker_new(g, v), .v = v, .t = t};
+    c->open = grammar_open(g, &c->prefix);
+    for (int32_t i = 0; c->open && i < vocab_size(v); i++) {
+        int quotes = 0;
+        token_text(c, i);
+        for (size_t k = 0; k < c->text.n; k++) quotes += c->text.p[k] == '"';
+        if (!quotes) continue;
+        GROW(c->quoting, c->n_quoting, c->cap_quoting);
+        c->quoting[c->n_quoting++] = (struct quoting){i, quotes};
+    }
     return c;
 }
 
@@ -28,6 +52,8 @@ void constraint_free(struct constraint *c) {
     grammar_free(c->g);
     buf_release(&c->text);
     ids_release(&c->ids);
+    names_release(&c->scratch);
+    free(c->quoting);
     free(c);
 }
 
@@ -35,7 +61,14 @@ uint32_t constraint_shortest(struct constraint *c) { return mask_min_tokens(c->m
 size_t constraint_words(const struct constraint *c) { return ((size_t)vocab_size(c->v) + 31) / 32; }
 
 void constrained_start(struct constrained *a, struct constraint *c, uint32_t tokens) {
-    *a = (struct constrained){.state = grammar_start(c->g), .left = tokens};
+    *a = (struct constrained){.state = grammar_start(c->g), .left = tokens, .before = c->prefix};
+    if (c->open) a->names = xcalloc(1, sizeof *a->names);
+}
+
+void constrained_end(struct constrained *a) {
+    if (a->names) names_release(a->names);
+    free(a->names);
+    a->names = NULL;
 }
 
 bool constrained_done(const struct constrained *a, struct constraint *c) { return grammar_done(c->g, a->state); }
@@ -53,9 +86,37 @@ bool constrained_ended(struct constrained *a, struct constraint *c) {
     return found(a, c) && ended;
 }
 
+/* ---- names ---- */
+static const char twice[] = "whatever may follow would give an object a name that it has";
+
+/* Takes out the n tokens' worth of the mask that would write a name twice. */
+static void drop_repeats(struct constrained *a, struct constraint *c, uint32_t *bits, int32_t n) {
+    int32_t dropped = 0;
+    if (!a->names->text.n) return; /* no object has a name yet */
+    for (size_t i = 0; i < c->n_quoting; i++) {
+        int32_t token = c->quoting[i].token;
+        if (!(bits[token >> 5] >> (token & 31) & 1) || c->quoting[i].quotes < names_quotes(a->names)) continue;
+        token_text(c, token);
+        if (!names_would(a->names, c->text.p, c->text.n, &c->scratch)) continue;
+        bits[token >> 5] &= ~(1u << (token & 31));
+        dropped++;
+    }
+    if (dropped && dropped == n && !grammar_done(c->g, a->state)) a->failed = twice;
+}
+
+static void take_names(struct constrained *a, struct constraint *c, int32_t token) {
+    token_text(c, token);
+    size_t skip = a->before < c->text.n ? a->before : c->text.n;
+    a->before -= skip;
+    if (names_take(a->names, c->text.p + skip, c->text.n - skip)) a->failed = twice; /* forced */
+}
+
+/* ---- tokens ---- */
 void constrained_mask(struct constrained *a, struct constraint *c, uint32_t *bits) {
     bool narrowed;
-    if (mask_fill_within(c->m, a->state, a->left, bits, &narrowed) < 0) found(a, c);
+    int32_t n = mask_fill_within(c->m, a->state, a->left, bits, &narrowed);
+    if (n < 0) found(a, c);
+    else if (a->names && !a->before) drop_repeats(a, c, bits, n);
     a->cut |= narrowed;
 }
 
@@ -63,6 +124,7 @@ void constrained_accept(struct constrained *a, struct constraint *c, int32_t tok
     uint32_t to = mask_accept(c->m, a->state, token);
     if (!found(a, c)) return;
     if (to == GRAMMAR_DEAD || !a->left) BUG("token %d, which the grammar does not take, with %u left", (int)token, a->left);
+    if (a->names) take_names(a, c, token);
     a->state = to;
     a->left--;
     a->cut |= !a->left && !grammar_ended(c->g, to);

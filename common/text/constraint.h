@@ -16,12 +16,16 @@ struct constrained {
     uint32_t state;
     uint32_t left; /* tokens it may still take */
     bool cut;      /* a token was withheld because there was no room for what follows it */
+    struct names *names; /* where objects are open: those written so far, names.h */
+    size_t before;       /* bytes of the prefix that are still to come */
     const char *failed; /* why it cannot go on, NULL while it can: what it was asked for last is of no use. Others are not touched */
 };
-void constrained_start(struct constrained *a, struct constraint *c, uint32_t tokens);
+void constrained_start(struct constrained *a, struct constraint *c, uint32_t tokens); /* give: constrained_end */
+void constrained_end(struct constrained *a);
 bool constrained_done(const struct constrained *a, struct constraint *c);  /* it may end here */
 bool constrained_ended(struct constrained *a, struct constraint *c); /* it must: by the grammar, or no token is left */
-/* bits (constraint_words of them): tokens that may come next. */
+/* bits (constraint_words of them): tokens that may come next. None gives an object a name that it has already: an answer that could
+   only go on so, or has no tokens left for another name, fails. */
 void constrained_mask(struct constrained *a, struct constraint *c, uint32_t *bits);
 size_t constraint_words(const struct constraint *c);
 /* Takes a token of the mask. */

@@ -28,6 +28,7 @@ struct grammar *grammar_finish(struct grammar *g, term body, const struct gramma
     struct terms *x = &g->x;
     term prefix = o->prefix ? term_str(x, o->prefix) : term_opt(x, term_byte(x, ' '));
     g->start = term_cat(x, prefix, body);
+    g->prefix = o->prefix ? strlen(o->prefix) : 0;
     bool good = terms_freeze(x);
     if (!good || x->overflow || x->n > MAX_COMPILED) {
         err_set(e, RC_INPUT, "too large or too tangled to be kept");
@@ -64,6 +65,11 @@ struct grammar *grammar_from_choices(const char *const *v, int n, const struct g
 
 size_t grammar_n_left_out(const struct grammar *g) { return g->n_left; }
 const char *grammar_left_out(const struct grammar *g, size_t i) { return g->left[i]; }
+
+bool grammar_open(const struct grammar *g, size_t *prefix) {
+    *prefix = g->prefix;
+    return g->open;
+}
 
 /* ---- walking ---- */
 void grammar_try(struct grammar *g) {

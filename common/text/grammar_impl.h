@@ -11,6 +11,8 @@ struct grammar {
     char **left; /* grammar_left_out */
     size_t n_left, cap_left;
     term char_free, char_plain; /* one character inside a JSON string; see lex_init */
+    size_t prefix; /* bytes before the document */
+    bool open;     /* objects may have members that no schema names */
 };
 
 /* ---- grammar.c ---- */

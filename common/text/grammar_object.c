@@ -246,6 +246,7 @@ static int build_chain(struct object *o, term *out) {
     uint64_t top = o->least > 1 ? o->least : 1;
     if (o->most != SCHEMA_NO_LIMIT && o->most > top) top = o->most;
     if (others(o, &other) < 0) return -1;
+    b->g->open |= other != TERM_EMPTY;
     if (other == TERM_EMPTY && top > o->n) top = o->n > 1 ? o->n : 1;
     if (other == TERM_EMPTY && o->least > o->n) return *out = TERM_EMPTY, 0;
     if (top >= MAX_STATES || (top + 1) * (o->n + 1) > MAX_STATES) {

@@ -57,8 +57,8 @@ static int32_t any_of(const uint32_t *bits, int32_t n, unsigned *seed) {
     return at - 1;
 }
 
-/* One answer of random tokens. */
-static void draw(const struct kind *k, struct constraint *c, uint32_t tokens, unsigned *seed, struct ids *ids, uint32_t *bits) {
+/* One answer of random tokens; false where it failed. */
+static bool draw(const struct kind *k, struct constraint *c, uint32_t tokens, unsigned *seed, struct ids *ids, uint32_t *bits) {
     struct err e = ERR_INIT;
     struct constrained a;
     ids->n = 0;
@@ -67,11 +67,14 @@ static void draw(const struct kind *k, struct constraint *c, uint32_t tokens, un
         if (constrained_force(&a, c, ids, 0, &e) < 0) fail_msg("%s: %s", k->path, e.msg);
         if (constrained_ended(&a, c)) break;
         constrained_mask(&a, c, bits);
+        if (a.failed) break;
         int32_t token = any_of(bits, vocab_size(k->v), seed);
         constrained_accept(&a, c, token);
         ids_add(ids, token);
     }
+    constrained_end(&a);
     assert_true(ids->n <= tokens);
+    return !a.failed;
 }
 
 static void test_random_answers(void **unused) {
@@ -85,7 +88,7 @@ static void test_random_answers(void **unused) {
         for (int prefix = 0; prefix < 3; prefix++) {
             struct constraint *c = constrain(&kinds[i], labels, (const char *const[]){NULL, "", " "}[prefix]);
             for (int n = 0; n < 60; n++) {
-                draw(&kinds[i], c, constraint_shortest(c) + (uint32_t)(n % 30), &seed, &ids, bits);
+                assert_true(draw(&kinds[i], c, constraint_shortest(c) + (uint32_t)(n % 30), &seed, &ids, bits));
                 put_text(&text, kinds[i].t, &ids);
                 size_t skip = *text.p == ' ';
                 if (prefix) assert_int_equal(skip, prefix == 2);
@@ -186,6 +189,7 @@ static bool follow_text(const struct kind *k, struct constraint *c, const char *
     }
     bool whole = !*text && !a.failed && constrained_ended(&a, c);
     *why = a.failed;
+    constrained_end(&a);
     ids_release(&forced);
     return whole;
 }
@@ -207,7 +211,45 @@ static void test_beyond_bounds(void **unused) {
     }
 }
 
+/* Members that no schema names, of names like each other, in objects within objects: no object has a name twice. */
+static void test_open_objects(void **unused) {
+    static const char open[] = "{\"type\":\"object\",\"properties\":{\"ab\":{\"const\":0}},\"propertyNames\":{\"pattern\":\"^[ab]+$\"},"
+                               "\"additionalProperties\":{\"anyOf\":[{\"enum\":[1,\"a\",\"}\\\",\"]},{\"type\":\"array\",\"items\":{\"$ref\":\"#\"},\"maxItems\":2}]},"
+                               "\"minProperties\":1,\"maxProperties\":4}";
+    struct err e = ERR_INIT;
+    struct schema *s = schema_compile(open, strlen(open), "S", &e);
+    struct ids ids = IDS_INIT;
+    struct buf text = BUF_INIT;
+    unsigned seed = 1;
+    if (!s) fail_msg("%s", e.msg);
+    for (int i = 0; i < N_KINDS; i++) {
+        uint32_t *bits = xcalloc((size_t)vocab_size(kinds[i].v) / 32 + 1, sizeof *bits);
+        struct constraint *c = constrain(&kinds[i], open, i ? "" : "{\"a\":");
+        int failed = 0;
+        for (int n = 0; n < 60; n++) {
+            if (!draw(&kinds[i], c, 2000, &seed, &ids, bits)) {
+                if (ids.n < 1900) fail_msg("%s: failed at token %zu of 2000", kinds[i].path, ids.n);
+                failed++; /* the tokens run out, and with them the choice of names */
+                continue;
+            }
+            put_text(&text, kinds[i].t, &ids);
+            size_t skip = i ? 0 : 5;
+            struct json_doc *d = json_parse(text.p + skip, text.n - skip, &e);
+            if (!d || schema_validate(s, json_root(d), &e) < 0) fail_msg("%s: %s: %s", kinds[i].path, text.p, e.msg);
+            json_doc_free(d);
+        }
+        print_message("%s: %d of 60 failed\n", kinds[i].path, failed);
+        assert_true(failed < 10);
+        constraint_free(c);
+        free(bits);
+    }
+    buf_release(&text);
+    ids_release(&ids);
+    schema_free(s);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_answers), cmocka_unit_test(test_forced_tokens), cmocka_unit_test(test_beyond_bounds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_answers), cmocka_unit_test(test_forced_tokens), cmocka_unit_test(test_beyond_bounds),
+                                       cmocka_unit_test(test_open_objects)};
     return cmocka_run_group_tests_name("constraint", tests, open_kinds, close_kinds);
 }

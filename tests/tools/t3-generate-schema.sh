@@ -36,6 +36,11 @@ cat >tangled.json <<'J'
 J
 head -30 q.jsonl | gen -n 60 --schema tangled.json >t.jsonl 2>t.err
 is "a record whose search goes beyond its budget says so, and no other fails" "$(jq -sc '[length, (map(.error // .output | sub(".*went beyond its budget"; "budget") | sub("[uv]\"}"; "") | sub("^ "; ""))|unique)]' t.jsonl)" '[30,["budget","{\"k\":2,\"s\":\""]]'
+cat >any.json <<'J'
+{"type":"object","propertyNames":{"pattern":"^[ab]+$"},"additionalProperties":{"enum":[1,2]},"minProperties":4,"maxProperties":5}
+J
+gen -n 100 --schema any.json q.jsonl | "$coador" parse-json --strict --schema any.json >any.jsonl
+is "members that no schema names have names of their own" "$(report <any.jsonl | jq -c '[.[0],.[1]]')" '[300,300]'
 is "a pattern" "$(gen -n 9 --prefix '' --regex '[ab]{2}-\d+(x|yz)?' q.jsonl | jq -r .output | grep -cvE '^[ab]{2}-[0-9]+(x|yz)?$')" 0
 is "choices" "$(gen -n 9 --prefix ' ' --choice 'sim,não' --choice talvez q.jsonl | jq -r .output | sort -u | tr '\n' '|')" ' não| sim| talvez|'
 is "choices with commas and backslashes" "$(gen -n 9 --prefix '' --choice 'a\,b,c\\d' q.jsonl | jq -r .output | sort -u | tr '\n' '|')" 'a,b|c\d|'
