@@ -1,6 +1,7 @@
 /* Resampling: see resample.h. */
 #include "common/stats/resample.h"
 #include "common/io/buf.h"
+#include "common/io/err.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +37,45 @@ static void add_cells(int64_t *sum, const int64_t *unit, int cells) {
     for (int k = 0; k < cells; k++) sum[k] += unit[k];
 }
 
+/* The cells of units that are not zero: few, where an answer counts in one cell of a field's many. */
+struct sparse {
+    struct { int32_t cell, count; } *x;
+    size_t *from; /* of each unit in x, and the end */
+};
+
+static struct sparse sparse(const int64_t *by_unit, int U, int cells) {
+    struct sparse s = {.from = xcalloc((size_t)U + 1, sizeof *s.from)};
+    size_t n = 0, cap = 0;
+    for (int u = 0; u < U; u++) {
+        for (int k = 0; k < cells; k++) {
+            int64_t count = by_unit[(int64_t)u * cells + k];
+            if (!count) continue;
+            if (count != (int32_t)count) BUG("a unit counts %lld", (long long)count);
+            GROW(s.x, n, cap);
+            s.x[n].cell = k;
+            s.x[n++].count = (int32_t)count;
+        }
+        s.from[u + 1] = n;
+    }
+    return s;
+}
+
+/* The sums of U units drawn with replacement. First how often each is drawn: then they are gone through in order, not at random. */
+static void resample(const struct sparse *s, int U, uint64_t *seed, int32_t *drawn, int64_t *sum) {
+    memset(drawn, 0, (size_t)U * sizeof *drawn);
+    for (int u = 0; u < U; u++) drawn[random_below(seed, (uint64_t)U)]++;
+    for (int u = 0; u < U; u++)
+        for (size_t i = s->from[u]; i < s->from[u + 1]; i++) sum[s->x[i].cell] += (int64_t)drawn[u] * s->x[i].count;
+}
+
 void bootstrap(const int64_t *by_unit, int U, int cells, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, struct interval *ci) {
     double *value = xcalloc((size_t)times * (size_t)n, sizeof *value), *now = xcalloc((size_t)n, sizeof *now);
     int64_t *sum = xcalloc((size_t)cells, sizeof *sum);
+    int32_t *drawn = xcalloc((size_t)U, sizeof *drawn);
+    struct sparse s = sparse(by_unit, U, cells);
     for (int t = 0; t < times; t++) {
         memset(sum, 0, (size_t)cells * sizeof *sum);
-        for (int u = 0; u < U; u++) add_cells(sum, by_unit + (int64_t)random_below(&seed, (uint64_t)U) * cells, cells);
+        resample(&s, U, &seed, drawn, sum);
         f(sum, arg, now);
         for (int k = 0; k < n; k++) value[(size_t)k * (size_t)times + (size_t)t] = now[k];
     }
@@ -53,6 +87,9 @@ void bootstrap(const int64_t *by_unit, int U, int cells, statistics_fn *f, const
     free(value);
     free(now);
     free(sum);
+    free(drawn);
+    free(s.x);
+    free(s.from);
 }
 
 struct swap_table { /* what the swaps of units change */
