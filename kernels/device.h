@@ -35,6 +35,15 @@ struct kgraph; /* captured work */
 #include "kernels/rows.h"
 #include "kernels/swiglu.h"
 
+/* The largest things that ops of a training will be given: what scratch they need follows from it. */
+struct dev_work {
+    int64_t rows, heads; /* R, H */
+    int64_t packed;      /* values of a frozen matrix whose type is not act's */
+    int64_t wide;        /* N of a linear with an adapter */
+    int64_t factors;     /* values of A and B of the linears of one input */
+    int64_t stacked;     /* values of A of one input's, where they are several */
+};
+
 struct dev {
     const char *name;   /* "cpu", "ref", "cuda:0" */
     enum dtype act;     /* activation type */
@@ -53,6 +62,10 @@ struct dev {
     enum kerr (*map_host)(struct kctx *, const void **dev, const void *host, size_t bytes);
     void (*unmap_host)(struct kctx *, const void *dev);
     enum kerr (*memory_info)(struct kctx *, size_t *free_bytes, size_t *total_bytes);
+    /* Of a device with its own memory, else NULL: bytes that it takes beside what alloc gave, for a work as large as *n: context,
+       libraries, code, and scratch of the ops. n NULL: those it took when it was opened. */
+    size_t (*own_bytes)(struct kctx *, const struct dev_work *n);
+    size_t granule; /* alloc gives blocks that are not small in whole ones of these; 0: no matter */
 
     /* ---- order: work is queued on one stream; sync waits and gives the first error since the last sync ---- */
     enum kerr (*sync)(struct kctx *);
@@ -102,6 +115,11 @@ struct dev {
     decode_head_fn *decode_head;
     choose_fn *choose;
 };
+
+/* What a block of so many bytes takes there. */
+static inline size_t dev_block(const struct dev *d, size_t bytes) {
+    return d->granule && bytes > d->granule / 2 ? (bytes + d->granule - 1) / d->granule * d->granule : bytes;
+}
 
 /* Opens a device by name: "cpu" (CPUID picks AVX2/FMA or plain C), "cuda" or "cuda:N" (libcoador-cuda.so, opened here: the
    file that the environment's COADOR_CUDA names, or the one beside the program), "auto" (what COADOR_DEVICE names, else the

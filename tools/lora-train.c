@@ -5,8 +5,8 @@
 #include "common/model/llama.h"
 #include "common/text/asked.h"
 #include "common/text/chat.h"
-#include "common/train/estimate.h"
 #include "common/train/metrics.h"
+#include "common/train/plan.h"
 #include "common/train/rows_fit.h"
 #include "common/train/trainer.h"
 #include <math.h>
@@ -293,27 +293,36 @@ static enum kept kept_of(const struct settings *s, const struct opts *o) {
     return s->gradient_checkpointing && !opt_given("recompute") ? KEEP_INPUTS : kept[o->recompute];
 }
 
-/* longest: tokens of the longest row. */
-static struct pass_plan plan_pass(const struct settings *s, int longest, const struct opts *o) {
+/* The passes of a training whose longest row has so many tokens; of NULL: as asked for, whatever they take. */
+static struct pass_size choose_passes(const struct estimate_of *of, const struct model_config *c, int longest, const struct settings *s, const struct opts *o) {
     struct err e = ERR_INIT;
-    struct estimate_of of;
-    struct pass_plan plan = {(int)o->tokens_per_pass, kept_of(s, o)};
-    if (!o->limit) return plan;
-    if (estimate_training(&of, o->model, (enum base_dtype)o->base, s, (int)o->threads, &e) < 0) die_err(&e);
-    if (estimate_fit(&of, parse_size(o->limit), longest, &plan, &e) < 0) die(e.code, "--memory-limit %s: %s", o->limit, e.msg);
-    if (!o->quiet) note("--memory-limit %s: passes of %d tokens%s", o->limit, plan.rows,
-        plan.kept == KEEP_INPUTS ? ", layers computed again in the backward" : plan.kept == KEEP_ATTENTION ? ", gate and up computed again in the backward" : "");
-    return plan;
+    struct pass_size size = pass_size(c, (int)o->tokens_per_pass, 1, kept_of(s, o), 0);
+    size_t limit = o->limit ? parse_size(o->limit) : 0;
+    if (!o->limit) {
+        if (of && !o->estimate && plan_check(of, longest, &size, &e) < 0) die_err(&e);
+    } else if (plan_fit(of, limit < of->room ? limit : of->room, longest, &size, &e) < 0)
+        die(e.code, "--memory-limit %s%s: %s", o->limit, limit < of->room ? "" : ", more than the device has free", e.msg);
+    return size;
 }
 
-static void train(struct settings *s, const struct model *m, const struct chat *chat, const struct rows *rows, const struct rows *eval, const char *dir, const struct opts *o) {
+static void say_passes(const struct pass_size *size, int layers, const struct opts *o) {
+    struct buf b = BUF_INIT;
+    if (!o->limit || o->quiet) return;
+    plan_put(size, layers, &b);
+    note("--memory-limit %s: %s", o->limit, b.p);
+    buf_release(&b);
+}
+
+static void train(struct settings *s, const struct model *m, const struct chat *chat, const struct rows *rows, const struct rows *eval, const char *dir, const struct estimate_of *of, const struct opts *o) {
     struct err e = ERR_INIT;
-    struct pass_plan plan = plan_pass(s, eval && eval->longest > rows->longest ? eval->longest : rows->longest, o);
+    int longest = eval && eval->longest > rows->longest ? eval->longest : rows->longest;
+    struct pass_size size = choose_passes(of, &m->cfg, longest, s, o);
+    say_passes(&size, m->cfg.L, o);
     struct lora *a = open_adapter(m, s, o);
     struct train_result r;
     prepare_dir(dir, o);
-    struct train_job j = {.settings = s, .m = m, .a = a, .rows = rows, .eval = eval, .dir = dir, .tokens_per_pass = plan.rows, .kept = plan.kept,
-        .base_dtype = base_words[o->base], .base_name = m->path, .resume = o->resume, .or_anew = o->overwrite, .progress = !o->quiet, .ready = catch_signals,
+    struct train_job j = {.settings = s, .m = m, .a = a, .rows = rows, .eval = eval, .dir = dir, .tokens_per_pass = size.R, .chunk = size.chunk,
+        .layers_again = size.layers_again, .mlp_again = size.mlp_again, .base_dtype = base_words[o->base], .base_name = m->path, .resume = o->resume, .or_anew = o->overwrite, .progress = !o->quiet, .ready = catch_signals,
         .stop = &stop, .say = o->quiet ? say_quietly : say_note};
     if (train_run(&j, &r, &e) < 0) die_err(&e);
     if (r.end == TRAIN_STOPPED) {
@@ -327,21 +336,33 @@ static void train(struct settings *s, const struct model *m, const struct chat *
     if (!r.ran) note("all %lld steps were done already", (long long)r.steps);
     if (r.ran) note("%lld steps over %lld rows, last loss %.4f, %.0f tokens/s, peak memory %.0f MiB", (long long)r.steps, (long long)rows->n, r.loss,
         r.seconds > 0 ? (double)r.tokens / r.seconds : 0, (double)memory_peak() / 1048576.0);
+    if (size.R < longest) size.R = longest;
+    if (r.ran && of && m->d->own_bytes)
+        note("memory of %s: %.0f MiB, estimated were %.0f", m->d->name, (double)estimate_held(of, r.device_free) / 1048576.0, (double)estimate_pass(of, &size).total / 1048576.0);
     if (isfinite(r.eval_loss)) note("%s adapter of step %lld, evaluation loss %.4f", r.early ? "stopped early;" : "kept the", (long long)r.kept, r.eval_loss);
     note("adapter in %s", dir);
 }
 
-static void print_estimate(const struct settings *s, const struct opts *o) {
-    struct err e = ERR_INIT;
-    struct estimate_of of;
+static void print_estimate(const struct estimate_of *of, const struct settings *s, const struct opts *o) {
     struct buf b = BUF_INIT;
-    struct pass_plan plan = plan_pass(s, 1, o);
-    if (estimate_training(&of, o->model, (enum base_dtype)o->base, s, (int)o->threads, &e) < 0) die_err(&e);
-    struct estimate x = estimate_pass(&of, &plan);
-    estimate_put(&x, &b);
+    struct pass_size size = choose_passes(of, &of->c, 1, s, o);
+    say_passes(&size, of->c.L, o);
+    struct estimate x = estimate_pass(of, &size);
+    estimate_put(of, &x, &b);
     fputs(b.p, stdout);
     buf_release(&b);
     io_close_stdout();
+}
+
+/* Reads the model's header, where memory is planned; false where it is not. What cannot fit is refused before anything is loaded. */
+static bool estimate_memory(struct estimate_of *of, struct dev *d, const struct settings *s, const struct opts *o) {
+    struct err e = ERR_INIT;
+    bool piped = !strcmp(o->model, "-"), card = d->own_bytes != NULL;
+    if (o->limit && piped) die_usage("--memory-limit reads the model's header first: not from standard input");
+    if (o->show || (!o->estimate && !o->limit && (!card || piped))) return false;
+    if (estimate_training(of, d, o->model, (enum base_dtype)o->base, s, &e) < 0) die_err(&e);
+    if (!o->estimate) choose_passes(of, &of->c, 1, s, o);
+    return true;
 }
 
 static void release(struct dev *d, struct settings *s, struct opts *o) {
@@ -366,16 +387,15 @@ int main(int argc, char **argv) {
     if (trains && !o.resume && !o.overwrite) refuse_earlier(dir);
     if (dev_open(&d, o.device, (int)o.threads, &why)) die(RC_DEVICE, "--device %s: %s", o.device, why);
     if (o.teacher && llama_soft_able(d, &e) < 0) die_err(&e);
-    bool cpu = d->act == DT_F32;
+    bool cpu = !d->own_bytes;
     o.threads = dev_threads(d);
     if (!o.tokens_per_pass) o.tokens_per_pass = cpu ? 1024 : 8192;
     check_settings(&s, &o, cpu);
-    if (o.limit && !cpu) die_usage("--memory-limit knows the CPU's memory only: --device cpu");
-    if (o.limit && !strcmp(o.model, "-")) die_usage("--memory-limit reads the model's header first: not from standard input");
-    if (o.estimate && !cpu) die_usage("--estimate knows the CPU's memory only: --device cpu");
-    if (!cpu && !o.quiet) note("computing on %s", d->name);
+    if (!cpu && !o.quiet && !o.estimate) note("computing on %s", d->name);
+    struct estimate_of of;
+    bool planned = estimate_memory(&of, d, &s, &o);
     if (o.estimate) {
-        print_estimate(&s, &o);
+        print_estimate(&of, &s, &o);
         release(d, &s, &o);
         return RC_DONE;
     }
@@ -393,7 +413,7 @@ int main(int argc, char **argv) {
         rows.soft = &soft;
     }
     if (trains)
-        train(&s, m, chat, &rows, o.eval ? &eval : NULL, dir, &o);
+        train(&s, m, chat, &rows, o.eval ? &eval : NULL, dir, planned ? &of : NULL, &o);
     else
         show_mask(&rows, m, &o);
     rows_release(&rows);

@@ -5,8 +5,8 @@
 /* Ids come from records, so they are checked here once more; the rest is the packer's promise. */
 static int check_batch(const struct llama_pass *p, const struct packed *b, struct err *e) {
     int32_t V = p->m->cfg.V;
-    if (b->R < 1 || b->R > p->R || b->S < 1 || b->S > p->S || b->M < 0 || b->M > b->R)
-        BUG("batch of %d rows, %d sequences, %d selected in a pass for %d and %d", b->R, b->S, b->M, p->R, p->S);
+    if (b->R < 1 || b->R > p->size.R || b->S < 1 || b->S > p->size.S || b->M < 0 || b->M > b->R)
+        BUG("batch of %d rows, %d sequences, %d selected in a pass for %d and %d", b->R, b->S, b->M, p->size.R, p->size.S);
     if (b->cu[0] != 0 || b->cu[b->S] != b->R) BUG("batch of %d rows whose sequences cover %d..%d", b->R, b->cu[0], b->cu[b->S]);
     for (int s = 0; s < b->S; s++)
         if (b->cu[s] >= b->cu[s + 1]) BUG("sequence %d of the batch is empty", s);
@@ -23,7 +23,7 @@ static int check_batch(const struct llama_pass *p, const struct packed *b, struc
 static void check_adapters(const struct llama_pass *p, const struct lora *const *a, int n) {
     for (int i = 0; i < n; i++) {
         if (a[i]->cfg.r > p->lora.r) BUG("adapter of rank %d in a pass for %d", a[i]->cfg.r, p->lora.r);
-        for (int s = 0; p->kept && s < N_SITES; s++)
+        for (int s = 0; p->size.trains && s < N_SITES; s++)
             if (a[i]->cfg.sites[s] && !p->lora.sites[s]) BUG("adapter on %s in a pass without", site_names[s]);
     }
 }
@@ -84,8 +84,8 @@ void pass_head(struct llama_pass *p, int at, int n) {
 /* Losses of the selected rows into p->loss; with `grad` also the gradient of xn, into dn. */
 static int head_losses(struct llama_pass *p, const struct packed *b, bool grad, struct err *e) {
     struct dev *d = p->m->d;
-    for (int at = 0; at < b->M; at += p->chunk) {
-        int n = b->M - at < p->chunk ? b->M - at : p->chunk;
+    for (int at = 0; at < b->M; at += p->size.chunk) {
+        int n = b->M - at < p->size.chunk ? b->M - at : p->size.chunk;
         pass_head(p, at, n);
         if (!b->soft)
             d->cross_entropy(d->ctx, p->loss + at, p->logits, p->target + at, grad ? p->scale + at : NULL, n, p->m->cfg.V);
@@ -106,11 +106,11 @@ static void head_backward(struct llama_pass *p, const struct packed *b) {
 }
 
 static struct run run_of(const struct llama_pass *p, const struct lora *const *a, int n_a, const struct packed *b) {
-    return (struct run){.m = p->m, .a = a, .n_a = n_a, .R = b->R, .seq = p->seq, .pos = p->pos, .xn = p->xn, .xd = p->xd, .keeps_h = p->kept != KEEP_NOTHING};
+    return (struct run){.m = p->m, .a = a, .n_a = n_a, .R = b->R, .seq = p->seq, .pos = p->pos, .xn = p->xn, .xd = p->xd, .keeps_h = p->size.trains};
 }
 
 int llama_train(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, struct err *e) {
-    if (p->kept == KEEP_NOTHING) BUG("training in a pass without room for it");
+    if (!p->size.trains) BUG("training in a pass without room for it");
     if (drop && a->cfg.dropout > 0 && !p->xd) BUG("dropout in a pass without room for it");
     check_adapters(p, &a, 1);
     if (check_batch(p, b, e) < 0) return -1;
@@ -148,8 +148,8 @@ int llama_logits(struct llama_pass *p, const struct lora *const *a, int n_adapte
     int rc = pass_selected(p, a, n_adapters, b, e);
     if (rc <= 0) return rc;
     size_t V = (size_t)p->m->cfg.V;
-    for (int at = 0; at < b->M; at += p->chunk) {
-        int n = b->M - at < p->chunk ? b->M - at : p->chunk;
+    for (int at = 0; at < b->M; at += p->size.chunk) {
+        int n = b->M - at < p->size.chunk ? b->M - at : p->size.chunk;
         pass_head(p, at, n);
         if (download_acts(p->m->d, logits + (size_t)at * V, p->logits, (int64_t)n * (int64_t)V, e) < 0) return -1;
     }

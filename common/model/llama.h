@@ -18,22 +18,34 @@ struct packed {
 };
 
 struct llama_pass; /* activations and scratch for batches up to a size */
-/* What the forward keeps for the backward; what it does not is computed again there, so the gradients are the same bytes. */
+/* What the forward keeps of every layer for the backward; what it does not is computed again there, so the gradients are the
+   same bytes. */
 enum kept {
     KEEP_NOTHING,   /* no backward */
     KEEP_ALL,       /* all that costs a product to compute again */
     KEEP_ATTENTION, /* all but the MLP's gate and up: two of three MLP products a second time, half the memory */
     KEEP_INPUTS     /* each layer's input: a second forward (gradient checkpointing, arXiv 1604.06174) */
 };
-/* Memory for passes of at most R rows and S sequences.
+/* The same by layers. */
+struct pass_size {
+    int R, S;         /* rows and sequences at most */
+    int chunk;        /* rows of logits at a time; 0: as many as suit the device */
+    bool trains;      /* room for a backward, which computes again */
+    int layers_again; /* of so many layers, the lowest, all but their input, and */
+    int mlp_again;    /* of so many, those included, gate and up */
+};
+struct pass_size pass_size(const struct model_config *c, int R, int S, enum kept kept, int chunk);
+int pass_chunk(const struct pass_size *s, enum dtype act); /* rows of logits at a time where activations are `act` */
+
+/* Memory for such passes.
    lora: the adapter's rank, sites and dropout; without a backward only r counts, the largest of the adapters that will be
-   summed, and NULL means none. A training pass scores too, with its own adapter.
-   Logits are taken in chunks of at most `chunk` trained rows (0: chosen here). give: llama_pass_free. */
+   summed, and NULL means none. A training pass scores too, with its own adapter. give: llama_pass_free. */
+struct llama_pass *llama_pass_sized(const struct model *m, const struct lora_config *lora, const struct pass_size *size, struct err *e);
 struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, enum kept kept, int chunk, struct err *e);
 void llama_pass_free(struct llama_pass *p);
-/* Bytes such a pass takes in device memory, exactly, where activations are f32: for --estimate and token budgets.
-   A batch that fills the pass only in part touches as much less. */
-size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, int R, int S, enum kept kept, int chunk);
+/* Bytes such a pass asks a device for whose activations are `act`, exactly: for --estimate and token budgets. On the CPU a
+   batch that fills the pass only in part touches as much less. */
+size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, const struct pass_size *size, enum dtype act);
 
 /* Room for soft labels of K tokens, once, before llama_train with them or llama_topk. RC_DEVICE where the device lacks the ops. */
 int llama_pass_soft(struct llama_pass *p, int K, struct err *e);

@@ -125,16 +125,15 @@ static void attention_backward(struct llama_pass *p, const struct run *r, int la
     d->rmsnorm_bwd(d->ctx, p->dx, p->dn, t->x, m->layers[layer].attn_norm, t->rstd[0], r->R, c->C);
 }
 
-/* What the forward did not keep of a layer; the last layer's still lies where all share it. */
+/* What the forward did not keep of a layer; that of the last one that shares still lies where they do. */
 static void compute_again(struct llama_pass *p, const struct run *r, int layer, const int32_t *cu, int S) {
     struct acts *t = &p->acts[layer];
-    if (p->kept == KEEP_ALL || layer == r->m->cfg.L - 1) return;
-    if (p->kept == KEEP_INPUTS) {
+    if (layer < p->size.layers_again - 1) {
         layer_qkv(r, layer, t);
         layer_attention(r, t, cu, p->cu, S);
         layer_mid(r, layer, t);
     }
-    layer_gate_up(r, layer, t);
+    if (layer < p->size.mlp_again - 1) layer_gate_up(r, layer, t);
 }
 
 void llama_backward(struct llama_pass *p, const struct run *r, const int32_t *cu, int S, float *grad) {

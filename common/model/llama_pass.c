@@ -45,13 +45,14 @@ static void take_mlp(struct layout *l, struct acts *t, const struct model_config
     t->up = layout_take(l, dtype_bytes(act, R * c->F));
 }
 
-/* Layer i's set; a part that is not kept is the first layer's. */
+/* Layer i's set; a part that is not kept is the first layer's. Those that are not kept are the lowest layers'. */
 static void take_acts(struct layout *l, struct llama_pass *p, int i, const struct model_config *c, enum dtype act) {
     struct acts counted, *t = p->acts ? &p->acts[i] : &counted;
+    const struct pass_size *s = &p->size;
     if (i > 0 && p->acts) *t = p->acts[0];
-    if (i == 0 || p->kept != KEEP_NOTHING) take_input(l, t, c, &p->lora, p->R, p->kept, act);
-    if (i == 0 || p->kept == KEEP_ALL || p->kept == KEEP_ATTENTION) take_attention(l, t, c, p->R, p->kept, act);
-    if (i == 0 || p->kept == KEEP_ALL) take_mlp(l, t, c, p->R, act);
+    if (i == 0 || s->trains) take_input(l, t, c, &p->lora, s->R, s->trains, act);
+    if (i == 0 || (s->trains && i >= s->layers_again)) take_attention(l, t, c, s->R, s->trains, act);
+    if (i == 0 || (s->trains && i >= s->mlp_again)) take_mlp(l, t, c, s->R, act);
 }
 
 static void take_gradients(struct layout *l, struct llama_pass *p, const struct model_config *c, int64_t R, enum dtype act) {
@@ -73,11 +74,11 @@ static void take_layer_scratch(struct layout *l, struct llama_pass *p, const str
 }
 
 static void take_batch(struct layout *l, struct llama_pass *p) {
-    size_t rows = (size_t)p->R * sizeof(int32_t);
+    size_t rows = (size_t)p->size.R * sizeof(int32_t);
     p->ids = layout_take(l, rows);
     p->pos = layout_take(l, rows);
     p->seq = layout_take(l, rows);
-    p->cu = layout_take(l, ((size_t)p->S + 1) * sizeof(int32_t));
+    p->cu = layout_take(l, ((size_t)p->size.S + 1) * sizeof(int32_t));
     p->sel = layout_take(l, rows);
     p->target = layout_take(l, rows);
     p->scale = layout_take(l, rows);
@@ -86,18 +87,18 @@ static void take_batch(struct layout *l, struct llama_pass *p) {
 /* Lays p out from base; with base NULL only counts. */
 static size_t lay_out(struct llama_pass *p, const struct model_config *c, enum dtype act, void *base) {
     struct layout l = {base, 0};
-    int64_t R = p->R;
+    int64_t R = p->size.R;
     for (int i = 0; i < c->L; i++) take_acts(&l, p, i, c, act);
     p->xn = layout_take(&l, dtype_bytes(act, R * widest_input(c)));
     p->xg = layout_take(&l, dtype_bytes(act, R * c->C));
     p->rstd_g = layout_take(&l, (size_t)R * sizeof(float));
     p->loss = layout_take(&l, (size_t)R * sizeof(float));
     take_batch(&l, p);
-    if (p->kept) take_gradients(&l, p, c, R, act);
+    if (p->size.trains) take_gradients(&l, p, c, R, act);
     else if (p->acts) p->x_out = p->acts[0].x;
     struct layout layers = l;
-    p->logits = layout_take(&l, dtype_bytes(act, (int64_t)p->chunk * c->V));
-    if (p->kept) take_layer_scratch(&layers, p, c, &p->lora, R, act);
+    p->logits = layout_take(&l, dtype_bytes(act, (int64_t)p->size.chunk * c->V));
+    if (p->size.trains) take_layer_scratch(&layers, p, c, &p->lora, R, act);
     return l.at > layers.at ? l.at : layers.at;
 }
 
@@ -115,23 +116,39 @@ int download_acts(struct dev *d, float *to, const void *from, int64_t n, struct 
     return rc;
 }
 
-static void describe(struct llama_pass *p, const struct lora_config *lora, int R, int S, enum kept kept, int chunk) {
-    *p = (struct llama_pass){.R = R, .S = S, .kept = kept};
-    if (lora) p->lora = *lora;
-    p->chunk = chunk > 0 ? chunk : DEFAULT_CHUNK;
-    if (p->chunk > R) p->chunk = R;
+struct pass_size pass_size(const struct model_config *c, int R, int S, enum kept kept, int chunk) {
+    return (struct pass_size){.R = R, .S = S, .chunk = chunk, .trains = kept != KEEP_NOTHING, .layers_again = kept == KEEP_INPUTS ? c->L : 0,
+        .mlp_again = kept == KEEP_INPUTS || kept == KEEP_ATTENTION ? c->L : 0};
 }
 
-size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, int R, int S, enum kept kept, int chunk) {
+int pass_chunk(const struct pass_size *s, enum dtype act) {
+    int chunk = s->chunk > 0 ? s->chunk : act == DT_F32 ? DEFAULT_CHUNK : CARD_CHUNK;
+    return chunk < s->R ? chunk : s->R;
+}
+
+static void describe(struct llama_pass *p, const struct lora_config *lora, const struct pass_size *size, enum dtype act) {
+    *p = (struct llama_pass){.size = *size};
+    if (lora) p->lora = *lora;
+    p->size.chunk = pass_chunk(size, act);
+}
+
+size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, const struct pass_size *size, enum dtype act) {
     struct llama_pass p;
-    describe(&p, lora, R, S, kept, chunk);
-    return lay_out(&p, c, DT_F32, NULL);
+    describe(&p, lora, size, act);
+    return lay_out(&p, c, act, NULL);
 }
 
 struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, enum kept kept, int chunk, struct err *e) {
-    if (R < 1 || S < 1 || (kept && !lora)) BUG("pass of %d rows, %d sequences", R, S);
+    struct pass_size size = pass_size(&m->cfg, R, S, kept, chunk);
+    return llama_pass_sized(m, lora, &size, e);
+}
+
+struct llama_pass *llama_pass_sized(const struct model *m, const struct lora_config *lora, const struct pass_size *size, struct err *e) {
+    if (size->R < 1 || size->S < 1 || (size->trains && !lora)) BUG("pass of %d rows, %d sequences", size->R, size->S);
+    if (size->layers_again < 0 || size->layers_again > size->mlp_again || size->mlp_again > m->cfg.L)
+        BUG("%d and %d of %d layers computed again", size->layers_again, size->mlp_again, m->cfg.L);
     struct llama_pass *p = xmalloc(sizeof *p);
-    describe(p, lora, R, S, kept, chunk > 0 || m->d->act == DT_F32 ? chunk : CARD_CHUNK);
+    describe(p, lora, size, m->d->act);
     size_t bytes = lay_out(p, &m->cfg, m->d->act, NULL);
     void *arena = NULL;
     if (dev_err(m->d, m->d->alloc(m->d->ctx, &arena, bytes), e, "activations", bytes) < 0) {

@@ -12,7 +12,7 @@ struct input_sites {
 };
 extern const struct input_sites input_sites[N_INPUTS];
 
-/* What the backward needs of one layer, all in device memory. What is not kept (enum kept) is one buffer that all layers
+/* What the backward needs of one layer, all in device memory. What is not kept is one buffer that those layers
    share. Without training x_mid and the next layer's x are x itself: the residual stream is added to in place. */
 struct acts {
     void *x;             /* (R,C) residual stream that enters */
@@ -70,8 +70,7 @@ void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next);
 struct llama_pass {
     const struct model *m;
     struct lora_config lora; /* r 0: none */
-    int R, S, chunk;         /* room: rows, sequences, rows of logits */
-    enum kept kept;
+    struct pass_size size;   /* its chunk chosen */
     void *arena;             /* all device memory of the pass */
     struct acts *acts;       /* L */
     void *x_out;             /* (R,C) residual stream that leaves the last layer */

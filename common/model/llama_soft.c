@@ -8,7 +8,7 @@ int llama_soft_able(const struct dev *d, struct err *e) {
 
 int llama_pass_soft(struct llama_pass *p, int K, struct err *e) {
     struct dev *d = p->m->d;
-    size_t rows = (size_t)p->chunk, bytes = rows * ((size_t)K * 8 + 4);
+    size_t rows = (size_t)p->size.chunk, bytes = rows * ((size_t)K * 8 + 4);
     if (K < 1 || K > TOPK_MAX || K >= p->m->cfg.V || p->soft_id) BUG("room for %d of %d tokens", K, p->m->cfg.V);
     if (llama_soft_able(d, e) < 0) return -1;
     if (dev_err(d, d->alloc(d->ctx, (void **)&p->soft_id, bytes), e, "soft labels", bytes) < 0) return -1;
@@ -48,8 +48,8 @@ int llama_topk(struct llama_pass *p, const struct lora *const *a, int n_adapters
     if (!p->K) BUG("a pass without room for soft labels");
     int rc = pass_selected(p, a, n_adapters, b, e);
     if (rc <= 0) return rc;
-    for (int at = 0; at < b->M; at += p->chunk) {
-        int n = b->M - at < p->chunk ? b->M - at : p->chunk;
+    for (int at = 0; at < b->M; at += p->size.chunk) {
+        int n = b->M - at < p->size.chunk ? b->M - at : p->size.chunk;
         size_t from = (size_t)at * (size_t)p->K, values = (size_t)n * (size_t)p->K;
         pass_head(p, at, n);
         d->topk(d->ctx, p->soft_id, p->soft_logp, p->soft_tail, p->logits, T, n, p->m->cfg.V, p->K);

@@ -3,6 +3,7 @@
 #include "common/model/model.h"
 #include "common/io/io.h"
 #include "common/model/weights.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +21,18 @@ struct model_store {
     char hash[65]; /* empty until asked for */
 };
 
+static int out_of_memory(struct dev *d, struct err *e, const char *what, size_t bytes) {
+    size_t left, total;
+    char free_text[60] = "";
+    if (d->memory_info(d->ctx, &left, &total) == K_OK) snprintf(free_text, sizeof free_text, ", %zu are free", left);
+    if (!bytes) return err_set(e, RC_IO, "out of device memory (%s) at %s: %s%s", d->name, what, d->error_text(d->ctx), free_text);
+    return err_set(e, RC_IO, "out of device memory (%s): %s needs %zu bytes%s", d->name, what, bytes, free_text);
+}
+
 int dev_err(struct dev *d, enum kerr k, struct err *e, const char *what, size_t bytes) {
     switch (k) {
     case K_OK: return 0;
-    case K_NOMEM: return err_set(e, RC_IO, "out of device memory (%s): %s needs %zu bytes", d->name, what, bytes);
+    case K_NOMEM: return out_of_memory(d, e, what, bytes);
     case K_DEVICE: return err_set(e, RC_DEVICE, "device %s failed at %s: %s", d->name, what, d->error_text(d->ctx));
     case K_UNSUPPORTED: return err_set(e, RC_DEVICE, "device %s does not support %s", d->name, what);
     }
@@ -251,20 +260,33 @@ const char *model_hash(const struct model *m) {
 
 const struct weights *model_weights(const struct model *m) { return m->store->files; }
 
-int model_estimate(const char *path, enum base_dtype base, struct model_config *cfg, size_t *bytes, struct err *e) {
+/* A product's matrix of this type, which the device decodes where it is not the activations'. */
+static void count_packed(struct model_size *x, const struct dev *d, enum dtype type, int64_t rows, int64_t cols) {
+    if (type != d->act && rows * cols > x->packed) x->packed = rows * cols;
+}
+
+static void count_linear(struct model_size *x, const struct dev *d, const struct matrix *m, enum base_dtype base) {
+    static const enum part stored[] = {PART_WEIGHT, PART_SCALE, PART_SECOND, PART_MAP};
+    enum dtype type = stored_type(m->w.type, base);
+    bool same = type == m->w.type;
+    for (int p = 0; p < 4; p++)
+        if (m->part[stored[p]] && (p == 0 || m->w.type != DT_TERNARY)) {
+            size_t bytes = m->part[stored[p]]->bytes;
+            if (same) x->bytes += dev_block(d, bytes);
+            else x->source += bytes;
+        }
+    if (!same) x->bytes += dev_block(d, dtype_bytes(type, m->w.rows * m->w.cols));
+    count_packed(x, d, type, m->w.rows, m->w.cols);
+}
+
+int model_estimate(const char *path, enum base_dtype base, const struct dev *d, struct model_size *x, struct err *e) {
     struct weights *f = weights_open(path, e);
     if (!f) return -1;
-    *cfg = f->cfg;
-    *bytes = norm_values(cfg) * 4 + f->embed->bytes + (f->head != f->embed ? f->head->bytes : 0);
-    for (int l = 0; l < cfg->L; l++)
-        for (int s = 0; s < N_SITES; s++) {
-            const struct matrix *x = &f->layers[l].w[s];
-            enum dtype type = stored_type(x->w.type, base);
-            static const enum part kept[] = {PART_WEIGHT, PART_SCALE, PART_SECOND, PART_MAP};
-            for (int p = 0; p < 4 && type == x->w.type; p++)
-                if (x->part[kept[p]] && (p == 0 || type != DT_TERNARY)) *bytes += x->part[kept[p]]->bytes;
-            if (type != x->w.type) *bytes += dtype_bytes(type, x->w.rows * x->w.cols);
-        }
+    *x = (struct model_size){.cfg = f->cfg, .bytes = dev_block(d, norm_values(&f->cfg) * 4) + dev_block(d, f->embed->bytes)};
+    if (f->head != f->embed) x->bytes += dev_block(d, f->head->bytes);
+    count_packed(x, d, f->head->type, x->cfg.V, x->cfg.C);
+    for (int l = 0; l < x->cfg.L; l++)
+        for (int s = 0; s < N_SITES; s++) count_linear(x, d, &f->layers[l].w[s], base);
     weights_close(f);
     return 0;
 }

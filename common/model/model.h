@@ -42,9 +42,15 @@ const char *model_hash(const struct model *m);
 /* Its files, open as long as the model is (hfdir.h). */
 struct weights;
 const struct weights *model_weights(const struct model *m);
-/* Bytes the weights will take on a device, from the header alone (for --estimate). */
-int model_estimate(const char *path, enum base_dtype base, struct model_config *cfg, size_t *bytes, struct err *e);
-/* kerr of a device verb as an error: "out of device memory: WHAT needs N bytes", … ; 0 for K_OK.
-   K_NOMEM is RC_IO, the others RC_DEVICE. */
+/* What the weights will take on a device, from the header alone (for --estimate). */
+struct model_size {
+    struct model_config cfg;
+    size_t bytes;   /* on the device, mapped parts included */
+    size_t source;  /* of the file's linears that are converted: read pages of a mapped file */
+    int64_t packed; /* values of the largest matrix of a product whose type is not the activations' */
+};
+int model_estimate(const char *path, enum base_dtype base, const struct dev *d, struct model_size *x, struct err *e);
+/* kerr of a device verb as an error: "out of device memory (cuda:0): WHAT needs N bytes, M are free", … ; 0 for K_OK. bytes 0:
+   the device's own text says how many. K_NOMEM is RC_IO, the others RC_DEVICE. */
 int dev_err(struct dev *d, enum kerr k, struct err *e, const char *what, size_t bytes);
 #endif

@@ -1,6 +1,6 @@
 /* Peak memory by part: see estimate.h. */
 #include "common/train/estimate.h"
-#include "common/model/llama.h"
+#include <stdio.h>
 
 /* What a process has before model and adapter: program and libraries, a thread's stack and kernel scratch, and per
    vocabulary entry the tokenizer. Measured on x86-64 Linux; tests/tools/t3-lora-train-memory.sh holds it to account. */
@@ -18,76 +18,88 @@ static int64_t parameters(const struct model_config *c, const struct lora_config
     return n * c->L;
 }
 
-/* Converted weights leave the pages they were read from behind, which stay resident: the packed linears' bytes. */
-static int converted_from(const char *model, enum base_dtype base, size_t weights, const struct model_config *c, size_t *bytes, struct err *e) {
-    struct model_config same;
-    size_t kept, linears = 0;
-    *bytes = 0;
-    if (base == BASE_KEEP) return 0;
-    if (model_estimate(model, BASE_KEEP, &same, &kept, e) < 0) return -1;
-    for (int s = 0; s < N_SITES; s++) {
+/* ---- a card ---- */
+static int64_t more(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* The linears that share an input: sites first..end-1. */
+static void count_input(struct dev_work *w, const struct estimate_of *of, int first, int end) {
+    int64_t factors = 0, of_a = 0, linears = 0;
+    for (int s = first; s < end; s++) {
         int rows, cols;
-        site_shape(c, (enum site)s, &rows, &cols);
-        linears += (size_t)rows * (size_t)cols * (size_t)c->L;
+        if (!of->a.sites[s]) continue;
+        site_shape(&of->c, (enum site)s, &rows, &cols);
+        factors += (int64_t)of->a.r * ((int64_t)rows + cols);
+        of_a += (int64_t)of->a.r * cols;
+        linears++;
+        w->wide = more(w->wide, rows);
     }
-    size_t others = weights - linears * (base == BASE_F32 ? 4 : 2); /* embedding, head, norms: alike in both */
-    if (kept != weights && kept > others) *bytes = kept - others;
+    w->factors = more(w->factors, factors);
+    if (linears > 1) w->stacked = more(w->stacked, of_a);
+}
+
+static struct dev_work work_of(const struct estimate_of *of, int rows) {
+    struct dev_work w = {.rows = rows, .heads = of->c.H, .packed = of->packed};
+    count_input(&w, of, SITE_Q, SITE_O);
+    count_input(&w, of, SITE_O, SITE_GATE);
+    count_input(&w, of, SITE_GATE, SITE_DOWN);
+    count_input(&w, of, SITE_DOWN, N_SITES);
+    return w;
+}
+
+/* What is in use already is partly ours (context), and partly another program's. */
+static int card_room(struct estimate_of *of, struct dev *d, struct err *e) {
+    size_t left, total;
+    if (dev_err(d, d->memory_info(d->ctx, &left, &total), e, "the question how much memory is free", 0) < 0) return -1;
+    of->fixed.runtime = d->own_bytes(d->ctx, &(struct dev_work){0});
+    of->room = left + d->own_bytes(d->ctx, NULL);
     return 0;
 }
 
-int estimate_training(struct estimate_of *of, const char *model, enum base_dtype base, const struct settings *s, int threads, struct err *e) {
-    *of = (struct estimate_of){.seqs = (int)(s->batch * s->accumulation)};
+size_t estimate_held(const struct estimate_of *of, size_t free_bytes) { return of->room > free_bytes ? of->room - free_bytes : 0; }
+
+/* ---- both ---- */
+int estimate_training(struct estimate_of *of, struct dev *d, const char *model, enum base_dtype base, const struct settings *s, struct err *e) {
+    struct model_size m;
+    *of = (struct estimate_of){.d = d, .seqs = (int)(s->batch * s->accumulation), .room = SIZE_MAX};
     struct estimate *x = &of->fixed;
     of->a = (struct lora_config){.r = (int)s->r, .alpha = s->lora_alpha, .dropout = s->lora_dropout, .rslora = s->use_rslora, .per_module = s->lora_dropout_per_module};
-    if (model_estimate(model, base, &of->c, &x->weights, e) < 0 || settings_targets(s, of->c.L, of->a.sites, e) < 0) return -1;
-    size_t source;
-    if (converted_from(model, base, x->weights, &of->c, &source, e) < 0) return -1;
-    x->weights += source;
+    if (model_estimate(model, base, d, &m, e) < 0 || settings_targets(s, m.cfg.L, of->a.sites, e) < 0) return -1;
+    of->c = m.cfg;
+    of->packed = m.packed;
     size_t n = (size_t)parameters(&of->c, &of->a) * sizeof(float);
-    x->adapter = 4 * n;
+    x->weights = m.bytes;
+    x->adapter = 4 * dev_block(d, n);
+    if (d->own_bytes) return card_room(of, d, e);
+    x->weights += m.source; /* converted weights leave the pages behind that they were read from */
     x->saving = 2 * n;
-    x->runtime = RUNTIME_BYTES + THREAD_BYTES * (size_t)threads + TOKENIZER_BYTES_PER_TOKEN * (size_t)of->c.V;
+    x->runtime = RUNTIME_BYTES + THREAD_BYTES * (size_t)dev_threads(d) + TOKENIZER_BYTES_PER_TOKEN * (size_t)of->c.V;
     return 0;
 }
 
-struct estimate estimate_pass(const struct estimate_of *of, const struct pass_plan *plan) {
+struct estimate estimate_pass(const struct estimate_of *of, const struct pass_size *size) {
     struct estimate x = of->fixed;
-    int S = of->seqs < plan->rows ? of->seqs : plan->rows;
-    size_t all = llama_pass_bytes(&of->c, &of->a, plan->rows, S, plan->kept, 0), less = llama_pass_bytes(&of->c, &of->a, plan->rows, S, plan->kept, 1);
-    int chunk = plan->rows < 128 ? plan->rows : 128; /* what llama_pass_new chooses */
-    x.logits = chunk > 1 ? (all - less) / (size_t)(chunk - 1) * (size_t)chunk : (size_t)of->c.V * sizeof(float);
-    x.activations = all - x.logits;
-    x.total = x.weights + x.adapter + x.activations + x.logits + x.saving + x.runtime;
+    struct pass_size s = *size;
+    s.trains = true;
+    s.S = of->seqs < s.R ? of->seqs : s.R;
+    size_t all = llama_pass_bytes(&of->c, &of->a, &s, of->d->act);
+    x.logits = dtype_bytes(of->d->act, (int64_t)pass_chunk(&s, of->d->act) * of->c.V);
+    x.activations = dev_block(of->d, all) - x.logits;
+    if (of->d->own_bytes) {
+        struct dev_work w = work_of(of, s.R);
+        x.scratch = of->d->own_bytes(of->d->ctx, &w) - x.runtime;
+    }
+    x.total = x.weights + x.adapter + x.activations + x.logits + x.scratch + x.saving + x.runtime;
     return x;
 }
 
-/* Time of a token, in that of a large pass that keeps all. Decoding the packed weights for a pass takes as long as some
-   40 rows of it; a step is 3 forwards, of which the MLP's gate and up are 45 % and all but the projection down 77 %. */
-static double cost(const struct pass_plan *p) {
-    static const double again[] = {[KEEP_ALL] = 1, [KEEP_ATTENTION] = 1.15, [KEEP_INPUTS] = 1.26};
-    return again[p->kept] * (1 + 40.0 / p->rows);
-}
-
-int estimate_fit(const struct estimate_of *of, size_t limit, int longest, struct pass_plan *plan, struct err *e) {
-    struct pass_plan best = {0}, p;
-    int most = plan->rows > longest ? plan->rows : longest;
-    for (int k = plan->kept; k <= KEEP_INPUTS; k++)
-        for (int parts = 1; parts <= 16; parts++) {
-            p = (struct pass_plan){most / parts > longest ? most / parts : longest, (enum kept)k};
-            if (estimate_pass(of, &p).total <= limit && (!best.rows || cost(&p) < cost(&best))) best = p;
-        }
-    if (!best.rows) {
-        p = (struct pass_plan){longest, KEEP_INPUTS};
-        return err_set(e, RC_IO, "training takes at least %.0f MiB with its longest row of %d tokens", (double)estimate_pass(of, &p).total / 1048576.0, longest);
-    }
-    *plan = best;
-    return 0;
-}
-
-void estimate_put(const struct estimate *x, struct buf *out) {
+void estimate_put(const struct estimate_of *of, const struct estimate *x, struct buf *out) {
+    char peak[40];
+    bool card = of->d->own_bytes != NULL;
+    snprintf(peak, sizeof peak, "peak on %s", of->d->name);
     const struct { const char *what; size_t bytes; } lines[] = {
         {"weights", x->weights}, {"adapter, gradients, moments", x->adapter}, {"activations", x->activations},
-        {"logits", x->logits}, {"saving", x->saving}, {"program and tokenizer", x->runtime}, {"peak", x->total}};
+        {"logits", x->logits}, {"scratch of the kernels", x->scratch}, {"saving", x->saving},
+        {card ? "context and libraries" : "program and tokenizer", x->runtime}, {peak, x->total}};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-        buf_addf(out, "%-28s %9.1f MiB\n", lines[i].what, (double)lines[i].bytes / 1048576.0);
+        if (lines[i].bytes) buf_addf(out, "%-28s %9.1f MiB\n", lines[i].what, (double)lines[i].bytes / 1048576.0);
 }

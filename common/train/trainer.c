@@ -65,9 +65,17 @@ static int alloc_all(struct run *r, struct err *e) {
     if (alloc(r, &r->grad, bytes, "gradients", e) < 0 || alloc(r, &r->t.exp_avg, bytes, "moments", e) < 0 ||
         alloc(r, &r->t.exp_avg_sq, bytes, "moments", e) < 0 || alloc(r, &r->norm, sizeof *r->norm, "gradient norm", e) < 0)
         return -1;
-    r->pass = llama_pass_new(j->m, &j->a->cfg, R, r->batch.max_seqs, j->kept ? j->kept : KEEP_ALL, 0, e);
+    const struct pass_size size = {R, r->batch.max_seqs, j->chunk, true, j->layers_again, j->mlp_again};
+    r->pass = llama_pass_sized(j->m, &j->a->cfg, &size, e);
     if (!r->pass) return -1;
     return j->rows->soft ? llama_pass_soft(r->pass, j->rows->soft->K, e) : 0;
+}
+
+/* e of work that only a device's memory can fail with RC_IO. */
+static int out_of_room(struct err *e) {
+    size_t n = strlen(e->msg);
+    if (e->code == RC_IO) snprintf(e->msg + n, sizeof e->msg - n, ": --memory-limit, --recompute, fewer --tokens-per-pass or a smaller rank take less");
+    return -1;
 }
 
 /* All that the trained bytes depend on, for checkpoints to compare. */
@@ -99,7 +107,8 @@ static int begin(struct run *r, struct err *e) {
     const struct train_job *j = r->j;
     struct buf remarks = BUF_INIT;
     int found = 0;
-    if (alloc_all(r, e) < 0 || lora_hash(j->a, r->initial, e) < 0) return -1;
+    if (alloc_all(r, e) < 0) return out_of_room(e);
+    if (lora_hash(j->a, r->initial, e) < 0) return -1;
     make_identity(r);
     if (checkpoint_clean(j->dir, e) < 0) return -1;
     if (j->resume) found = checkpoint_resume(j->dir, &r->t, &r->at, r->identity.p, j->or_anew, &remarks, e);
@@ -134,7 +143,7 @@ static int forward_backward(struct run *r, struct err *e) {
     for (int i = 0; i < n;) {
         i += batch_fill(&r->batch, r->j->rows, rows, i, n, norm);
         const struct packed *b = &r->batch.packed;
-        if (llama_train(r->pass, r->t.a, b, r->s->lora_dropout > 0 ? &drop : NULL, r->grad, r->losses, e) < 0) return -1;
+        if (llama_train(r->pass, r->t.a, b, r->s->lora_dropout > 0 ? &drop : NULL, r->grad, r->losses, e) < 0) return out_of_room(e);
         for (int k = 0; k < b->M; k++) r->loss += (double)b->scale[k] * (double)r->losses[k];
         r->at.tokens += r->batch.tokens;
         r->window_tokens += r->batch.tokens;
@@ -327,8 +336,10 @@ int train_run(const struct train_job *j, struct train_result *out, struct err *e
     double t0 = now_seconds();
     r.schedule = (struct schedule){(enum schedule_kind)s->schedule, s->learning_rate, schedule_warmup(s->warmup_steps, s->warmup_ratio, r.total), r.total};
     *out = (struct train_result){.total = r.total, .eval_loss = NAN};
+    size_t total;
     int rc = begin(&r, e);
     if (!rc) rc = loop(&r, out, e);
+    if (!rc) rc = dev_err(r.d, r.d->memory_info(r.d->ctx, &out->device_free, &total), e, "the question how much memory is free", 0);
     if (!rc && out->end == TRAIN_DONE) rc = finish(&r, out, e);
     if (!rc) rc = metrics_close(&r.metrics, e);
     out->steps = r.at.step;

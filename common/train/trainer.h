@@ -15,7 +15,7 @@ struct train_job { /* all borrowed */
     const struct rows *eval;     /* NULL: none */
     const char *dir;             /* exists; metrics.jsonl and checkpoints/ go there */
     int tokens_per_pass;
-    enum kept kept;              /* for the backward: memory against time, the same bytes */
+    int chunk, layers_again, mlp_again; /* llama.h: memory against time, the same bytes */
     const char *base_dtype;      /* for the identity of checkpoints */
     const char *base_name;       /* for adapter_config.json */
     bool resume;                 /* from the last whole checkpoint */
@@ -35,6 +35,7 @@ struct train_result {
     int64_t kept;            /* step of the adapter in a: the best one's, or `steps` */
     int64_t tokens;          /* seen in this run (a resumed run counts from its checkpoint) */
     double seconds, loss;
+    size_t device_free;      /* bytes of device memory free while all of it was held */
     double eval_loss;        /* of the adapter in a; NaN where it was not evaluated */
 };
 /* 0 and *r, or -1: an alarm is RC_NEGATIVE (gradient norm zero or not finite, loss not finite, adapter unchanged); what

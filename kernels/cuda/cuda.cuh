@@ -30,6 +30,7 @@ struct kctx {
     int multiprocessors;
     bool overlaps; /* a kernel may begin before the one before it ends (compute capability 9 on) */
     bool wgmma;    /* the card has it, and this library code for it */
+    size_t opened; /* bytes of the card in use when it was opened, as far as they are ours: context, libraries, workspace */
     cudaStream_t stream;
     cublasLtHandle_t lt;
     void *workspace; /* cuBLASLt's */

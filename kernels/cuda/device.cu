@@ -2,6 +2,7 @@
 #include "kernels/cuda/cuda.cuh"
 extern "C" {
 #include "kernels/cuda/open.h"
+#include "kernels/cuda/scratch.h"
 }
 #include <stdarg.h>
 #include <stdio.h>
@@ -72,7 +73,8 @@ void *cuda_scratch(struct kctx *k, enum scratch which, size_t bytes) {
     else cudaFree(k->scratch[which]);
     k->scratch[which] = NULL;
     k->scratch_bytes[which] = 0;
-    if (!cuda_ok(k, cudaMalloc(&k->scratch[which], bytes), "scratch")) {
+    if (cudaError_t e = cudaMalloc(&k->scratch[which], bytes)) {
+        cuda_fail(k, kind_of(e), "scratch of %zu bytes: %s", bytes, cudaGetErrorString(e));
         cudaGetLastError();
         return NULL;
     }
@@ -107,6 +109,7 @@ static enum kerr map_host(struct kctx *k, const void **dev, const void *host, si
     return rc;
 }
 static void unmap_host(struct kctx *k, const void *dev) { dev_free(k, (void *)(uintptr_t)dev); }
+static size_t own_bytes(struct kctx *k, const struct dev_work *n) { return k->opened + (n ? CUDA_CODE + cuda_scratch_bytes(n) : 0); }
 static enum kerr memory_info(struct kctx *k, size_t *free_bytes, size_t *total_bytes) { return answer(k, cudaMemGetInfo(free_bytes, total_bytes), "cudaMemGetInfo"); }
 
 /* ---- order ---- */
@@ -185,6 +188,8 @@ static void set_verbs(struct dev *d) {
     d->map_host = map_host;
     d->unmap_host = unmap_host;
     d->memory_info = memory_info;
+    d->own_bytes = own_bytes;
+    d->granule = CUDA_GRANULE;
     d->sync = dev_sync;
     d->error_text = error_text;
     d->event_record = event_record;
@@ -268,6 +273,8 @@ extern "C" __attribute__((visibility("default"))) enum kerr coador_cuda_open(str
     if (e == cudaSuccess) e = cudaStreamCreateWithFlags(&k->stream, cudaStreamNonBlocking);
     if (e == cudaSuccess) e = cudaMalloc(&k->workspace, WORKSPACE_BYTES);
     if (e == cudaSuccess) lt = cublasLtCreate(&k->lt);
+    size_t left, total;
+    if (e == cudaSuccess && (e = cudaMemGetInfo(&left, &total)) == cudaSuccess) k->opened = total - left < CUDA_CONTEXT ? total - left : CUDA_CONTEXT;
     if (e != cudaSuccess || lt != CUBLAS_STATUS_SUCCESS) {
         dev_close(d);
         return refuse(kind_of(e), why, "%s", e != cudaSuccess ? cudaGetErrorString(e) : "cuBLASLt cannot be started");

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA card: the ops against their reference, training parity with the CPU, and the speed table of a
 # random Llama-3.2-1B. One JSON line a row on stdout, all else on stderr; 0 when every test passed.
-# usage: cuda.sh BUILD [PART ...]     parts: ops parity speed lengths profile sanitize (default: ops parity speed)
+# usage: cuda.sh BUILD [PART ...]     parts: ops parity speed memory lengths profile sanitize (default: ops parity speed)
 # BUILD: made by `make CUDA=1 all tests BUILD/tests/bench/cuda_decode`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
 # tests/oracle/shorten_gguf.py), else FETCHED's. NF4=1 adds the rows of the quantised base. Needs CUDA's libraries and 16 GB of
 # memory; jq is not needed, python3 only for `profile`.
@@ -55,19 +55,22 @@ JSON
     "$tools/tensors" random --directory --tokenizer "$src/tests/data/tokenizer/llama-bpe.json" -o "$work/model" "$work/config.json" >&2 || exit 1
 }
 
-train() { # train NAME MODEL ROWS STEPS BATCH TOKENS_PER_PASS DROPOUT
+# Peak is the card's by nvidia-smi; held and estimated are what lora-train says of itself (its own memory, and what --estimate counts).
+train() { # train NAME MODEL ROWS STEPS BATCH TOKENS_PER_PASS DROPOUT [OPTION ...]
     nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 200 >"$work/memory" 2>/dev/null &
-    local watch=$! rc=0
+    local watch=$! rc=0 name=$1 held estimated
     "$tools/lora-train" --model "$2" --device "$COADOR_DEVICE" --rank 16 --alpha 64 --targets all-linear --dropout "$7" --batch "$5" --accumulation 1 \
-        --max-steps "$4" --tokens-per-pass "$6" --loss all --lr 1e-4 --no-shuffle --set logging_steps=1 --overwrite --quiet -o "$work/adapter" "$3" >&2 || rc=$?
+        --max-steps "$4" --tokens-per-pass "$6" --loss all --lr 1e-4 --no-shuffle --set logging_steps=1 --overwrite -o "$work/adapter" "${@:8}" "$3" 2>"$work/said" || rc=$?
     kill "$watch" && wait "$watch" 2>/dev/null
+    cat "$work/said" >&2
+    read -r held estimated < <(sed -n 's/.*memory of cuda[^ ]*: \([0-9]*\) MiB, estimated were \([0-9]*\).*/\1 \2/p' "$work/said")
     [ "$rc" = 0 ] || { failed=1; printf '{"work":"%s","failed":%d,"card":"%s"}\n' "$1" "$rc" "$card"; return; }
-    awk -v name="$1" -v card="$card" -v peak="$(sort -n "$work/memory" | tail -1)" '
+    awk -v name="$name" -v card="$card" -v peak="$(sort -n "$work/memory" | tail -1)" -v held="${held:-0}" -v estimated="${estimated:-0}" '
         function field(k,   s) { s = $0; if (!sub(".*\"" k "\": *", "", s)) return ""; sub("[,}].*", "", s); return s }
         field("step") + 0 > 3 && field("tok_s") != "" { v[n++] = field("tok_s") + 0; loss = field("loss"); norm = field("grad_norm") }
         END {
             for (i = 0; i < n; i++) for (j = i + 1; j < n; j++) if (v[j] < v[i]) { t = v[i]; v[i] = v[j]; v[j] = t }
-            printf "{\"work\":\"%s\",\"tok_s\":%.0f,\"best\":%.0f,\"steps\":%d,\"loss\":%s,\"grad_norm\":%s,\"peak_gib\":%.2f,\"card\":\"%s\"}\n", name, v[int(n / 2)], v[n - 1], n, loss, norm, peak / 1024, card
+            printf "{\"work\":\"%s\",\"tok_s\":%.0f,\"best\":%.0f,\"steps\":%d,\"loss\":%s,\"grad_norm\":%s,\"peak_gib\":%.2f,\"held_gib\":%.3f,\"estimated_gib\":%.3f,\"card\":\"%s\"}\n", name, v[int(n / 2)], v[n - 1], n, loss, norm, peak / 1024, held / 1024, estimated / 1024, card
         }' "$work/adapter/metrics.jsonl"
 }
 
@@ -81,13 +84,27 @@ generation() { # generation MODEL: ids in, ids out, batch 1 and 32; and a proces
     printf '{"model":"%s","start_ms":%d,"card":"%s"}\n' "${1##*/}" $(((t1 - t0) / 1000000)) "$card"
 }
 
+nf4() {
+    model
+    [ -d "$work/nf4" ] || "$tools/quantize" --to nf4 --double-quant --quiet -o "$work/nf4" "$work/model" >&2
+}
+
+memory() { # the speed under a limit, and whether limit and estimate hold; without a limit, with each way of recomputing
+    nf4 || { failed=1; return; }
+    rows 96 2048 0 >"$work/long"
+    train "8 x 2048, NF4, under 3.4 GiB" "$work/nf4" "$work/long" 12 8 16384 0 --memory-limit 3.4G
+    train "8 x 2048, NF4, under 3.4 GiB, passes of 4096 at most" "$work/nf4" "$work/long" 12 8 4096 0 --memory-limit 3.4G
+    for how in none mlp layer; do train "8 x 2048, NF4, --recompute $how" "$work/nf4" "$work/long" 12 8 16384 0 --recompute $how; done
+    train "8 x 2048, bf16, under 16 GiB" "$work/model" "$work/long" 12 8 16384 0 --memory-limit 16G
+}
+
 speed() {
     model
     rows 96 2048 0 >"$work/long"
     rows 384 340 60 >"$work/notebook"
     train "8 x 2048, bf16, dropout 0" "$work/model" "$work/long" 12 8 16384 0
     train "notebook rows, bf16, dropout 0.1" "$work/model" "$work/notebook" 24 16 8192 0.1
-    if [ -n "${NF4:-}" ] && "$tools/quantize" --to nf4 --double-quant --quiet -o "$work/nf4" "$work/model" >&2; then
+    if [ -n "${NF4:-}" ] && nf4; then
         train "8 x 2048, NF4, dropout 0" "$work/nf4" "$work/long" 12 8 16384 0
         train "notebook rows, NF4, dropout 0.1" "$work/nf4" "$work/notebook" 24 16 8192 0.1
         generation "$work/nf4"
@@ -141,7 +158,7 @@ for part in $parts; do
     case $part in
     ops) tests kernels ops linear weight attention ;;
     parity) tests model card ;;
-    speed | lengths | profile | sanitize) "$part" ;;
+    speed | memory | lengths | profile | sanitize) "$part" ;;
     *) echo "cuda.sh: no part $part" >&2; exit 2 ;;
     esac
 done

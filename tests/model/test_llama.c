@@ -144,11 +144,43 @@ static void test_kept(void **state) {
     struct tiny *t = tiny_new(tiny_dev("cpu"));
     struct lora_config c = {.r = 3, .sites = {true, true, true, true, true, true, true}};
     size_t bytes[3];
-    for (int k = 0; k < 3; k++) bytes[k] = llama_pass_bytes(&t->m.cfg, &c, 100, 5, KEEP_ALL + k, 1);
+    for (int k = 0; k < 3; k++) {
+        struct pass_size size = pass_size(&t->m.cfg, 100, 5, KEEP_ALL + k, 1);
+        bytes[k] = llama_pass_bytes(&t->m.cfg, &c, &size, DT_F32);
+    }
     assert_true(bytes[0] > bytes[1] && bytes[1] > bytes[2]);
     struct dev *d = t->m.d;
     tiny_free(t);
     d->close(d);
+}
+
+/* The same of some layers only: any pair of numbers gives the same bytes. */
+static void test_kept_by_layers(void **state) {
+    struct err e = ERR_INIT;
+    struct packed b;
+    float loss[2][TINY_R];
+    size_t most = SIZE_MAX;
+    tiny_batch(&b);
+    struct rig all = rig_keeping(KEEP_ALL, "poison", ALL_SITES, 0.3, false, 7);
+    int L = all.t->m.cfg.L;
+    rig_step(&all, &b, loss[0]);
+    rig_grad(&all);
+    for (int mlp = 0; mlp <= L; mlp++)
+        for (int whole = 0; whole <= mlp; whole++) {
+            struct rig g = rig_keeping(KEEP_ALL, "poison", ALL_SITES, 0.3, false, 7);
+            struct pass_size size = {TINY_R + 5, 4, 7, true, whole, mlp};
+            size_t bytes = llama_pass_bytes(&g.t->m.cfg, &g.a->cfg, &size, DT_F32);
+            llama_pass_free(g.p);
+            if (!(g.p = llama_pass_sized(&g.t->m, &g.a->cfg, &size, &e))) fail_msg("%s", e.msg);
+            rig_step(&g, &b, loss[1]);
+            rig_grad(&g);
+            assert_memory_equal(loss[1], loss[0], (size_t)b.M * sizeof(float));
+            assert_memory_equal(g.grad, all.grad, (size_t)g.a->n * sizeof(float));
+            if (whole > 1) assert_true(bytes < most); /* of one layer alone nothing is shared */
+            if (whole != 1) most = bytes;
+            rig_free(&g);
+        }
+    rig_free(&all);
 }
 
 /* The keys under which a step drops, by layer and site: what dropout.h promises, one mask an input or one a module. */
@@ -356,8 +388,15 @@ static void test_bytes(void **state) {
         asked = 0;
         struct llama_pass *p = llama_pass_new(&t->m, cfg, 100 + i, 5, train, i * 10, &e);
         assert_non_null(p);
-        assert_int_equal(asked, llama_pass_bytes(&t->m.cfg, cfg, 100 + i, 5, train, i * 10));
+        struct pass_size size = pass_size(&t->m.cfg, 100 + i, 5, train, i * 10);
+        assert_int_equal(asked, llama_pass_bytes(&t->m.cfg, cfg, &size, DT_F32));
         llama_pass_free(p);
+        counting.act = DT_BF16;
+        asked = 0;
+        assert_non_null(p = llama_pass_sized(&t->m, cfg, &size, &e));
+        assert_int_equal(asked, llama_pass_bytes(&t->m.cfg, cfg, &size, DT_BF16));
+        llama_pass_free(p);
+        counting.act = DT_F32;
     }
     counting.alloc = no_alloc;
     assert_null(llama_pass_new(&t->m, &a->cfg, 100, 5, true, 0, &e));
@@ -399,7 +438,7 @@ static void test_bad_ids(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_differences),          cmocka_unit_test(test_differences_dropout), cmocka_unit_test(test_differences_dropout_per_module),
-        cmocka_unit_test(test_differences_few_sites), cmocka_unit_test(test_kept), cmocka_unit_test(test_dropout_keys),
+        cmocka_unit_test(test_differences_few_sites), cmocka_unit_test(test_kept), cmocka_unit_test(test_kept_by_layers), cmocka_unit_test(test_dropout_keys),
         cmocka_unit_test(test_packed_is_separate),  cmocka_unit_test(test_devices_agree),
         cmocka_unit_test(test_gradient_adds_and_score), cmocka_unit_test(test_score_and_logits), cmocka_unit_test(test_adapters_sum),
         cmocka_unit_test(test_bytes),                cmocka_unit_test(test_bad_ids),

@@ -127,12 +127,11 @@ static void estimate_is_what_it_takes(void **state) {
     for (int p = 0; p < 2; p++)
         for (int base = 0; base < 3; base++) {
             struct err e = ERR_INIT;
-            struct model_config c;
-            size_t bytes = 0;
+            struct model_size size;
             struct model *m = open_model(paths[p], d, (enum base_dtype)base);
-            if (model_estimate(paths[p], (enum base_dtype)base, &c, &bytes, &e) < 0) fail_msg("%s", e.msg);
-            assert_int_equal(bytes, m->weight_bytes);
-            assert_int_equal(c.L, m->cfg.L);
+            if (model_estimate(paths[p], (enum base_dtype)base, d, &size, &e) < 0) fail_msg("%s", e.msg);
+            assert_int_equal(size.bytes, m->weight_bytes);
+            assert_int_equal(size.cfg.L, m->cfg.L);
             model_close(m);
         }
     d->close(d);
@@ -379,7 +378,9 @@ static void device_errors_have_codes(void **state) {
     assert_int_equal(dev_err(d, K_OK, &e, "x", 1), 0);
     assert_int_equal(e.code, 0);
     assert_int_equal(dev_err(d, K_NOMEM, &e, "the cache", 77), -1);
-    assert_err(&e, RC_IO, "out of device memory (cpu): the cache needs 77 bytes");
+    assert_err(&e, RC_IO, "out of device memory (cpu): the cache needs 77 bytes, ");
+    assert_int_equal(dev_err(d, K_NOMEM, &e, "the pass", 0), -1);
+    assert_err(&e, RC_IO, "out of device memory (cpu) at the pass: no error, ");
     assert_int_equal(dev_err(d, K_DEVICE, &e, "x", 1), -1);
     assert_err(&e, RC_DEVICE, "device cpu failed at x");
     assert_int_equal(dev_err(d, K_UNSUPPORTED, &e, "x", 1), -1);

@@ -94,13 +94,12 @@ static void estimate_is_what_it_takes(void **state) {
     struct dev *d = device("cpu");
     for (int i = 0; i < N_DIRS; i++)
         for (int base = BASE_KEEP; base <= BASE_BF16; base++) {
-            struct model_config c;
+            struct model_size size;
             struct err e = ERR_INIT;
-            size_t bytes;
             take_dir(dirs[i].name);
             struct model *m = open_model(d, (enum base_dtype)base);
-            assert_int_equal(model_estimate(scratch("m"), (enum base_dtype)base, &c, &bytes, &e), 0);
-            assert_int_equal(bytes, m->weight_bytes);
+            assert_int_equal(model_estimate(scratch("m"), (enum base_dtype)base, d, &size, &e), 0);
+            assert_int_equal(size.bytes, m->weight_bytes);
             model_close(m);
         }
     d->close(d);

@@ -1,0 +1,15 @@
+/* Which passes a training takes: as asked for, or the fastest that fit into memory. */
+#ifndef COADOR_PLAN_H
+#define COADOR_PLAN_H
+#include "common/train/estimate.h"
+
+/* Of the passes of at most size->R tokens and at least `longest` (tokens of the longest row) that fit into `limit` bytes, the
+   fastest: a small pass decodes the weights more often, what is not kept is computed twice. size says the least that is
+   computed twice, and receives the choice. -1, RC_IO: none fits; the message says what the smallest takes. */
+int plan_fit(const struct estimate_of *of, size_t limit, int longest, struct pass_size *size, struct err *e);
+/* Whether *size, with passes of `longest` tokens at least, has room on the device; else -1, RC_IO: what needs how much, what is
+   free and what to change. */
+int plan_check(const struct estimate_of *of, int longest, const struct pass_size *size, struct err *e);
+/* "passes of 2048 tokens, gate and up of 4 of 16 layers computed again in the backward" */
+void plan_put(const struct pass_size *size, int layers, struct buf *out);
+#endif
