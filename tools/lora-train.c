@@ -354,14 +354,14 @@ static void print_estimate(const struct estimate_of *of, const struct settings *
     io_close_stdout();
 }
 
-/* Reads the model's header, where memory is planned; false where it is not. What cannot fit is refused before anything is loaded. */
+/* Reads the model's header, where memory is planned; false where it is not. What no card has room for is refused before it is loaded. */
 static bool estimate_memory(struct estimate_of *of, struct dev *d, const struct settings *s, const struct opts *o) {
     struct err e = ERR_INIT;
     bool piped = !strcmp(o->model, "-"), card = d->own_bytes != NULL;
     if (o->limit && piped) die_usage("--memory-limit reads the model's header first: not from standard input");
     if (o->show || (!o->estimate && !o->limit && (!card || piped))) return false;
     if (estimate_training(of, d, o->model, (enum base_dtype)o->base, s, &e) < 0) die_err(&e);
-    if (!o->estimate) choose_passes(of, &of->c, 1, s, o);
+    if (card && !o->estimate) choose_passes(of, &of->c, 1, s, o);
     return true;
 }
 

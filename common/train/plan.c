@@ -1,6 +1,7 @@
 /* Passes chosen by memory and time: see plan.h. */
 #include "common/train/plan.h"
 #include <math.h>
+#include <stdio.h>
 
 #define MIB(bytes) ((double)(bytes) / 1048576.0)
 enum { PARTS = 16, LEAST_CHUNK = 512 };
@@ -48,15 +49,17 @@ static int nothing_fits(const struct estimate_of *of, int longest, const struct 
     for (int chunk = pass_chunk(&p, of->d->act); chunk; chunk = fewer(chunk)) p.chunk = chunk;
     if (asked->chunk) p.chunk = asked->chunk;
     struct estimate x = estimate_pass(of, &p);
-    return err_set(e, RC_IO, "training takes at least %.0f MiB with its longest row of %d tokens (weights %.0f, adapter %.0f, the pass %.0f, the rest %.0f): "
-        "a packed base, a smaller rank or shorter rows take less", MIB(x.total), longest, MIB(x.weights), MIB(x.adapter), MIB(x.activations + x.logits + x.scratch),
+    char rows[80] = "however short its rows are";
+    if (longest > 1) snprintf(rows, sizeof rows, "with its longest row of %d tokens", longest);
+    return err_set(e, RC_IO, "training takes at least %.0f MiB %s (weights %.0f, adapter %.0f, the pass %.0f, the rest %.0f): "
+        "a packed base, a smaller rank or shorter rows take less", MIB(x.total), rows, MIB(x.weights), MIB(x.adapter), MIB(x.activations + x.logits + x.scratch),
         MIB(x.saving + x.runtime));
 }
 
 int plan_fit(const struct estimate_of *of, size_t limit, int longest, struct pass_size *size, struct err *e) {
     struct pass_size best = {0}, p = *size;
     int most = size->R > longest ? size->R : longest;
-    for (int parts = 1; parts <= PARTS; parts++) {
+    for (int parts = 1;; parts += parts < PARTS ? 1 : parts) { /* then by halves, down to the longest row alone */
         p.R = most / parts > longest ? most / parts : longest;
         p.chunk = size->chunk;
         for (int chunk = pass_chunk(&p, of->d->act); chunk; chunk = fewer(chunk)) {

@@ -3,7 +3,7 @@
 #define COADOR_PLAN_H
 #include "common/train/estimate.h"
 
-/* Of the passes of at most size->R tokens and at least `longest` (tokens of the longest row) that fit into `limit` bytes, the
+/* Of the passes of at most size->R tokens and at least `longest` (tokens of the longest row; 1: not known yet) that fit into `limit` bytes, the
    fastest: a small pass decodes the weights more often, what is not kept is computed twice. size says the least that is
    computed twice, and receives the choice. -1, RC_IO: none fits; the message says what the smallest takes. */
 int plan_fit(const struct estimate_of *of, size_t limit, int longest, struct pass_size *size, struct err *e);
