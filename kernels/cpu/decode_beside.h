@@ -3,6 +3,7 @@
 #ifndef COADOR_DECODE_BESIDE_H
 #define COADOR_DECODE_BESIDE_H
 #include "kernels/cpu/decode_avx2.h"
+#include "kernels/cpu/scales_avx2.h"
 #if CPU_X86
 
 /* 16 rows of a weight from row n on */
@@ -12,7 +13,6 @@ struct beside {
     const char *p;           /* their first column */
     size_t row;              /* bytes from one to the next */
     int shift;               /* ternary: where their two bits are */
-    int block, nested;       /* nf4, fp4: shifts for divisions */
 };
 
 INLINE bool has_codes(enum dtype t) { return t == DT_NF4 || t == DT_FP4; }
@@ -28,21 +28,7 @@ INLINE struct beside beside_rows(const struct weight *w, enum dtype t, int64_t n
     int64_t quarter = w->rows / 4;
     b.p = (const char *)w->data + (size_t)(t == DT_TERNARY ? n % quarter : n) * b.row;
     if (t == DT_TERNARY) b.shift = (int)(n / quarter) * 2;
-    if (has_codes(t)) b.block = __builtin_ctz((unsigned)w->block), b.nested = w->scale_q ? __builtin_ctz((unsigned)w->nested) : 0;
     return b;
-}
-
-/* weight_scale of eight rows, whose blocks lie `cols` values apart from value `at` on */
-INLINE __m256 eight_scales(const struct beside *b, int64_t at) {
-    const struct weight *w = b->w;
-    float s[8], map[8];
-    for (int i = 0; i < 8; i++, at += w->cols) {
-        int64_t k = at >> b->block;
-        s[i] = w->scale[w->scale_q ? k >> b->nested : k];
-        if (w->scale_q) map[i] = w->scale_map[w->scale_q[k]];
-    }
-    __m256 v = _mm256_loadu_ps(s);
-    return w->scale_q ? _mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(map), v), _mm256_set1_ps(w->offset)) : v;
 }
 
 INLINE void beside_scales(struct decoded *o, enum dtype t, const struct beside *b, int64_t k) {
@@ -51,7 +37,7 @@ INLINE void beside_scales(struct decoded *o, enum dtype t, const struct beside *
     for (int h = 0; h < 2; h++) {
         if (t == DT_I8) o->d[h] = _mm256_mul_ps(_mm256_loadu_ps(b->w->scale + b->n + 8 * h), _mm256_set1_ps(1 / 127.0f));
         if (t == DT_TERNARY) o->d[h] = _mm256_set1_ps(b->w->unit);
-        if (has_codes(t)) o->d[h] = eight_scales(b, (b->n + 8 * h) * b->w->cols + k);
+        if (has_codes(t)) o->d[h] = eight_scales(b->w, (b->n + 8 * h) * b->w->cols + k);
     }
 }
 

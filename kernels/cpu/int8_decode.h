@@ -3,6 +3,7 @@
 #ifndef COADOR_INT8_DECODE_H
 #define COADOR_INT8_DECODE_H
 #include "kernels/cpu/int8.h"
+#include "kernels/cpu/scales_avx2.h"
 #if CPU_X86
 #include <immintrin.h>
 #include <string.h>
@@ -143,9 +144,7 @@ INLINE void half_ternary(struct int8_panel *o, int h, const struct weight *w, in
 INLINE void half_4bit(struct int8_panel *o, int h, enum dtype t, const struct weight *w, int64_t n, int64_t b) {
     __m256i v[4], table = _mm256_broadcastsi128_si256(bytes16(t == DT_NF4 ? int8_nf4 : int8_fp4));
     int64_t at = n * w->cols + b * INT8_BLOCK;
-    float d[8];
-    for (int i = 0; i < 8; i++) d[i] = weight_scale(w, (at + i * w->cols) / w->block);
-    o->d[h][0] = _mm256_mul_ps(_mm256_loadu_ps(d), _mm256_set1_ps(t == DT_NF4 ? INT8_NF4_UNIT : INT8_FP4_UNIT));
+    o->d[h][0] = _mm256_mul_ps(eight_scales(w, at), _mm256_set1_ps(t == DT_NF4 ? INT8_NF4_UNIT : INT8_FP4_UNIT));
     turn16(v, (const char *)w->data + at / 2, (size_t)w->cols / 2);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) o->w[h][j] = _mm256_shuffle_epi8(table, high4(v[j])), o->w[h][4 + j] = _mm256_shuffle_epi8(table, low4(v[j]));

@@ -4,12 +4,12 @@ One CSV line a row on stdout, in the format of tests/bench/results:
 date,machine,threads,load,work,unit,ours_median,ours_best,peer,peer_median,peer_best,ratio_of_medians,floor,share_of_floor
 usage: decode.py BUILD MODEL.gguf [ROW ...]   rows: decode types prefill first answers (default: all)
 RUNS (5) measurements a side, ANSWER_RUNS (RUNS) for `answers`; BATCHES (1 8 32), TOKENS (64): of `decode`; THREADS (2); GB_S (31): for the floor
-PEER_SECONDS (900): what a peer may take for one measurement, its start included; one that takes longer or fails is given up, and
-its row says so in the peer's place, without figures.
+PEER_SECONDS (900): what one measurement may take, its start included. A peer that takes longer or fails is given up, and its row
+says so in the peer's place, without figures; where we do, all ends.
 BENCH_CLOCK=cpu: processor seconds, for machines that have other work: of one thread, in `answers` of all.
 ROWS: a file of prompts (JSONL) for `answers`, of which the first ANSWERS (200) count; ADAPTER, SCHEMA: what the pipeline trained and
 asks for. Peers (decode_peers.py): llama-cpp-python, torch, transformers, peft, gguf, tokenizers, numpy."""
-import datetime, os, select, statistics, subprocess, sys, tempfile, time, json
+import atexit, datetime, os, select, statistics, subprocess, sys, tempfile, time, json
 
 if len(sys.argv) < 3:
     sys.exit(__doc__)
@@ -39,9 +39,10 @@ def row(work, unit, ours, peer, theirs, higher=True, floor=None):
 
 
 class Side:
-    """A process that answers commands with seconds; one that is `late` or ends is a GivenUp."""
+    """A process that answers commands with seconds; being late or ending is GivenUp."""
     def __init__(self, argv):
         self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        atexit.register(self.p.kill)
 
     def __call__(self, command):
         try:
