@@ -60,4 +60,7 @@ CARD_MIB=1024
 export CARD_HIDDEN=500
 exits "memory that another program took meanwhile" 4 'out of device memory \(cuda:0\): activations needs [0-9]+ bytes, [0-9]+ are free: --memory-limit, ' \
     train --model nf4 --tokens-per-pass 4096 --overwrite -o out rows.jsonl
+CARD_MIB=760 CARD_HIDDEN=35
+exits "the same when the kernels ask for scratch" 4 'out of device memory \(cuda:0\) at the pass: scratch of [0-9]+ bytes, [0-9]+ are free: --memory-limit, ' \
+    train --model nf4 --tokens-per-pass 4096 --overwrite -o out rows.jsonl
 done_testing
