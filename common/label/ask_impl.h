@@ -21,6 +21,14 @@ struct asker {
     const char *headers[4];
 };
 
+/* ---- ask.c ---- */
+/* An answer as the cache keeps it: it fits and ends the ask, or is asked for again, or fails. */
+int ask_deliver(struct asker *a, struct ask *q, const char *raw, size_t n, bool cached, struct err *e);
+/* ---- ask_start.c ---- */
+/* Starts what the limits let start, in order. */
+int ask_start_queued(struct asker *a, struct err *e);
+int ask_fly(struct asker *a, struct ask *q, struct err *e); /* sends it */
+void ask_again(struct asker *a, struct ask *q); /* with another attempt: before all others that wait */
 /* ---- ask_reply.c ---- */
 /* What a reply means for its ask: an answer in q->raw (1); another try after q->until (0); an end, q->error set (2);
    or -1: the run's end. */

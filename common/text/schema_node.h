@@ -91,7 +91,9 @@ struct compile {
     struct err *e;
 };
 
-/* schema.c */
+/* schema_keyword.c */
+#define DIALECT "https://json-schema.org/draft/2020-12/schema"
+#define DIALECT_2019 "https://json-schema.org/draft/2019-09/schema"
 struct node *schema_add(struct schema *s, const struct json *source, const char *path);
 /* The schema v that stands under c's keyword, further below under `key` if that is not NULL. */
 struct node *schema_sub(struct compile *c, const struct json *v, const char *key, size_t n);
