@@ -421,6 +421,7 @@ int main(int argc, char **argv) {
     if (n > 1) die_usage("%d operands, expected one CSV", n);
     check_options(&j);
     if (set_up(&j, n ? argv[0] : "-", &e) < 0 || convert(&j, &e) < 0 || out_commit(&j.out, &e) < 0) {
+        rowfeed_close(j.feed);
         if (e.code == RC_USAGE) die_usage("%s", e.msg);
         die_err(&e);
     }

@@ -4,6 +4,7 @@
 #include "common/text/rowids.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define RING 3
 #define BATCH_BYTES ((size_t)1 << 17)
@@ -22,16 +23,21 @@ struct batch {
 
 struct rowfeed {
     struct csv *csv;
-    struct rowids *ids; /* NULL if none are wanted */
+    struct rowids *ids; /* NULL if none are wanted; the taker's */
+    struct buf scratch; /* the filler's */
     size_t columns;
     struct batch *ring[RING]; /* without a thread the first alone */
     struct batch *now;        /* being read, NULL before the first */
     size_t at;                /* its next row */
+    bool failed;              /* to count it: its error says why */
     size_t filled, read;      /* batches so far; filled - read are waiting, `now` among them */
     bool threaded;
     pthread_t thread;
-    pthread_mutex_t lock; /* of filled and read */
+    pthread_mutex_t lock; /* of filled, read and leave */
     pthread_cond_t more, room;
+    bool leave;              /* the thread is to end */
+    pthread_mutex_t hashing; /* held while rows are hashed; of stopped */
+    bool stopped;
 };
 
 /* ---- filling ---- */
@@ -43,24 +49,24 @@ static void add_row(struct rowfeed *f, struct batch *b) {
     }
     buf_add(&b->text, cells->p, (size_t)(last->p + last->n + 1 - cells->p));
     memcpy(b->cells + b->rows * f->columns, cells, f->columns * sizeof *cells);
-    b->lines[b->rows] = csv_line(f->csv);
-    if (f->ids) b->hashes[b->rows] = rowids_hash(f->ids, cells, f->columns);
-    b->rows++;
+    b->lines[b->rows++] = csv_line(f->csv);
 }
 
-/* Cells get their pointers when the text no longer moves, and hashes are looked up when they had time to come from memory.
-   Where that fails the batch ends. */
-static void finish(struct rowfeed *f, struct batch *b) {
+/* Cells get their pointers when the text no longer moves. */
+static void place(const struct rowfeed *f, struct batch *b) {
     const char *p = b->text.p;
     for (struct cell *c = b->cells, *end = c + b->rows * f->columns; c < end; c++) {
         c->p = p;
         p += c->n + 1;
     }
-    for (size_t i = 0; f->ids && i < b->rows; i++)
-        if (rowids_put(f->ids, b->hashes[i], b->ids[i], &b->error) < 0) {
-            b->rows = i;
-            b->end = -1;
-        }
+}
+
+/* Under the lock that rowfeed_close takes: no thread may be inside libcrypto when the program ends and that is cleaned up. */
+static void hash_rows(struct rowfeed *f, struct batch *b) {
+    pthread_mutex_lock(&f->hashing);
+    for (size_t i = 0; !f->stopped && i < b->rows; i++)
+        b->hashes[i] = cells_hash(b->cells + i * f->columns, f->columns, NULL, &f->scratch);
+    pthread_mutex_unlock(&f->hashing);
 }
 
 static void fill(struct rowfeed *f, struct batch *b) {
@@ -68,27 +74,42 @@ static void fill(struct rowfeed *f, struct batch *b) {
     b->end = 1;
     buf_clear(&b->text);
     while (b->rows < BATCH_ROWS && b->text.n < BATCH_BYTES && (b->end = csv_next(f->csv, &b->error)) > 0) add_row(f, b);
-    finish(f, b);
+    place(f, b);
+    if (f->ids) hash_rows(f, b);
 }
 
 static void *fill_all(void *arg) {
     struct rowfeed *f = arg;
-    struct batch *b;
-    do {
-        pthread_mutex_lock(&f->lock);
-        while (f->filled - f->read == RING) pthread_cond_wait(&f->room, &f->lock);
-        b = f->ring[f->filled % RING];
+    int end = 1;
+    pthread_mutex_lock(&f->lock);
+    for (;;) {
+        while (end > 0 && f->filled - f->read == RING && !f->leave) pthread_cond_wait(&f->room, &f->lock);
+        if (end <= 0 || f->leave) break;
+        struct batch *b = f->ring[f->filled % RING];
         pthread_mutex_unlock(&f->lock);
         fill(f, b);
+        end = b->end;
         pthread_mutex_lock(&f->lock);
         f->filled++;
         pthread_cond_signal(&f->more);
-        pthread_mutex_unlock(&f->lock);
-    } while (b->end > 0);
+    }
+    pthread_mutex_unlock(&f->lock);
     return NULL;
 }
 
 /* ---- taking ---- */
+#define AHEAD 16 /* rows whose counts are on their way from memory */
+
+/* The batch's ids; where that fails its rows end, and the feed. */
+static void count_rows(struct rowfeed *f, struct batch *b) {
+    for (size_t i = 0; i < b->rows; i++) {
+        if (i + AHEAD < b->rows) rowids_ahead(f->ids, b->hashes[i + AHEAD]);
+        if (rowids_put(f->ids, b->hashes[i], b->ids[i], &b->error) == 0) continue;
+        b->rows = i;
+        f->failed = true;
+    }
+}
+
 static void wait_for_next(struct rowfeed *f) {
     pthread_mutex_lock(&f->lock);
     if (f->now) {
@@ -102,13 +123,15 @@ static void wait_for_next(struct rowfeed *f) {
 
 int rowfeed_next(struct rowfeed *f, struct row *row, struct err *e) {
     while (!f->now || f->at == f->now->rows) {
-        if (f->now && f->now->end < 0 && e) *e = f->now->error;
-        if (f->now && f->now->end <= 0) return f->now->end;
+        int end = !f->now ? 1 : f->failed ? -1 : f->now->end;
+        if (end < 0 && e) *e = f->now->error;
+        if (end <= 0) return end;
         if (f->threaded)
             wait_for_next(f);
         else
             fill(f, f->now = f->ring[0]);
         f->at = 0;
+        if (f->ids) count_rows(f, f->now);
     }
     const struct batch *b = f->now;
     *row = (struct row){b->cells + f->at * f->columns, f->ids ? b->ids[f->at] : NULL, b->lines[f->at]};
@@ -124,6 +147,7 @@ struct rowfeed *rowfeed_open(struct csv *csv, bool want_ids, int threads, struct
     f->ids = want_ids ? rowids_new() : NULL;
     f->threaded = threads > 1;
     for (int i = 0; i < (f->threaded ? RING : 1); i++) f->ring[i] = xcalloc(1, sizeof **f->ring);
+    pthread_mutex_init(&f->hashing, NULL);
     if (!f->threaded) return f;
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->more, NULL);
@@ -135,19 +159,37 @@ struct rowfeed *rowfeed_open(struct csv *csv, bool want_ids, int threads, struct
     return NULL;
 }
 
-void rowfeed_close(struct rowfeed *f) {
-    if (!f || (f->threaded && !(f->now && f->now->end <= 0))) return;
-    if (f->threaded) {
-        pthread_join(f->thread, NULL);
-        pthread_mutex_destroy(&f->lock);
-        pthread_cond_destroy(&f->more);
-        pthread_cond_destroy(&f->room);
+/* Ends the thread; false where it still waits for input, and will only wait. */
+static bool stop_thread(struct rowfeed *f) {
+    struct timespec soon;
+    pthread_mutex_lock(&f->lock);
+    f->leave = true;
+    pthread_cond_signal(&f->room);
+    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_lock(&f->hashing);
+    f->stopped = true;
+    pthread_mutex_unlock(&f->hashing);
+    clock_gettime(CLOCK_REALTIME, &soon);
+    soon.tv_sec++;
+    if (pthread_timedjoin_np(f->thread, NULL, &soon)) {
+        pthread_detach(f->thread);
+        return false;
     }
+    pthread_mutex_destroy(&f->lock);
+    pthread_cond_destroy(&f->more);
+    pthread_cond_destroy(&f->room);
+    return true;
+}
+
+void rowfeed_close(struct rowfeed *f) {
+    if (!f || (f->threaded && !stop_thread(f))) return;
+    pthread_mutex_destroy(&f->hashing);
     for (int i = 0; i < RING && f->ring[i]; i++) {
         buf_release(&f->ring[i]->text);
         free(f->ring[i]->cells);
         free(f->ring[i]);
     }
     rowids_free(f->ids);
+    buf_release(&f->scratch);
     free(f);
 }

@@ -17,6 +17,7 @@ struct rowfeed;
 struct rowfeed *rowfeed_open(struct csv *csv, bool want_ids, int threads, struct err *e);
 /* 1: *row is the next, valid until the next call; 0: the end; -1: csv_next's error. */
 int rowfeed_next(struct rowfeed *f, struct row *row, struct err *e);
-/* After the end, or an error that was given. Before it the thread may be waiting for input and is left to the program's end. */
+/* Also before the end, and before a program that ends early: a thread that then waits for input is left where it is after
+   a second, with the memory it uses, csv's among it. */
 void rowfeed_close(struct rowfeed *f);
 #endif

@@ -20,7 +20,6 @@ struct rowids {
     struct seen *seen;
     size_t n, cap;
     struct rowcount *rows;
-    struct buf scratch;
 };
 
 struct rowids *rowids_new(void) {
@@ -35,7 +34,6 @@ void rowids_free(struct rowids *r) {
     free(r->seen);
     strmap_release(&r->map);
     rowcount_free(r->rows);
-    buf_release(&r->scratch);
     free(r);
 }
 
@@ -82,11 +80,7 @@ static void put_hex(char *s, uint64_t v) {
     s[16] = 0;
 }
 
-uint64_t rowids_hash(struct rowids *r, const struct cell *cells, size_t n) {
-    uint64_t hash = cells_hash(cells, n, NULL, &r->scratch);
-    rowcount_ahead(r->rows, hash);
-    return hash;
-}
+void rowids_ahead(const struct rowids *r, uint64_t hash) { rowcount_ahead(r->rows, hash); }
 
 int rowids_put(struct rowids *r, uint64_t hash, char id[ROWID_SIZE], struct err *e) {
     uint32_t times;

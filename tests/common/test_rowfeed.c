@@ -74,7 +74,22 @@ static void test_repeats(void **state) {
     }
 }
 
+/* Closed at once, after a row, amid the rows. */
+static void test_early_end(void **state) {
+    for (int taken = 0; taken <= ROWS / 2; taken = 10 * taken + 1) {
+        struct err e = ERR_INIT;
+        FILE *f = rows("");
+        struct csv *csv = csv_from(f, "in.csv", ',', &e);
+        struct rowfeed *feed = rowfeed_open(csv, true, 2, &e);
+        struct row row;
+        for (int i = 0; i < taken; i++) assert_int_equal(rowfeed_next(feed, &row, &e), 1);
+        rowfeed_close(feed);
+        csv_close(csv);
+        fclose(f);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_repeats)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_repeats), cmocka_unit_test(test_early_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
