@@ -7,7 +7,10 @@ CURL     = $(shell pkg-config --libs libcurl)
 PKGCFG   = pkg-config $(if $(filter 1,$(STATIC)),--static)
 CPPFLAGS_ALL = -I. -D_GNU_SOURCE -DCOADOR_VERSION='"$(VERSION)"' -DCOADOR_LIBEXEC='"$(libexecdir)/coador"' -DCOADOR_DATA='"$(datadir)"' $(CPPFLAGS)
 CFLAGS_ALL   = -std=c11 $(O) -g $(WARN) $(ARCH) -fopenmp $(SANITIZE) $(CFLAGS)
-LDLIBS_ALL   = -Wl,--as-needed $(shell $(PKGCFG) --libs $(PKGS)) $(CURL) -lm -ldl -lpthread $(LDLIBS)
+# STATIC=1: the libraries of PKGS from their archives; the C library, libgomp and libcurl stay shared.
+ARCHIVES     = $(if $(filter 1,$(STATIC)),-Wl$(comma)-B$(1))
+comma       := ,
+LDLIBS_ALL   = -Wl,--as-needed $(call ARCHIVES,static) $(shell $(PKGCFG) --libs $(PKGS)) $(call ARCHIVES,dynamic) $(CURL) -lm -ldl -lpthread $(LDLIBS)
 LDFLAGS_ALL  = -fopenmp $(SANITIZE) $(LDFLAGS) $(if $(filter 1,$(STATIC)),-static-libgcc)
 
 LIB_SRC  = $(sort $(wildcard common/*/*.c kernels/*.c kernels/cpu/*.c))

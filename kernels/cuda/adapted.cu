@@ -1,20 +1,21 @@
 /* The linears of one input with LoRA on each: its thin products read that input, and write its gradient, once for all of them. A share
    and the frozen product are summed in f32 before the result is rounded: cuBLASLt rounds a product to bf16 before it adds it to a
    bf16 result, and then a share below half a unit of the last place, as all are when a training begins, is mostly lost. */
-#include "kernels/cuda/cuda.cuh"
+#include "kernels/cuda/product.cuh"
 
-struct pieces { const float *from[2 * ADAPTED_MOST]; int64_t end[2 * ADAPTED_MOST]; int n; };
+struct pieces { const float *from[2 * ADAPTED_MOST]; int64_t end[2 * ADAPTED_MOST]; int n; float s; };
 static __global__ void stack(bf16 *dst, struct pieces p) {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= p.end[p.n - 1]) return;
     int j = 0;
     while (i >= p.end[j]) j++;
-    dst[i] = __float2bfloat16(p.from[j][i - (j ? p.end[j - 1] : 0)]);
+    dst[i] = __float2bfloat16((2 * j < p.n ? 1 : p.s) * p.from[j][i - (j ? p.end[j - 1] : 0)]);
 }
 
-/* A of all, one below the other, then B of each, as bf16. */
+/* A of all, one below the other, then s·B of each, as bf16. */
 static const bf16 *stacked(struct kctx *k, const struct adapted *a, const bf16 *b[ADAPTED_MOST]) {
     struct pieces p = {};
+    p.s = a->s;
     int64_t at = 0;
     for (int i = 0; i < 2 * a->n; i++) {
         p.from[i] = i < a->n ? a->A[i] : a->B[i - a->n];
@@ -44,6 +45,29 @@ void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf1
     launched(k, "linear with LoRA");
 }
 
+/* The weights as bf16, all at once; false where there is no room. */
+static bool weights(struct kctx *k, const bf16 *W[ADAPTED_MOST], const struct adapted *a) {
+    size_t bytes = 0;
+    for (int j = 0; j < a->n; j++) bytes += cuda_decoded_bytes(&a->w[j]);
+    char *dst = (char *)cuda_scratch(k, SCRATCH_WEIGHT, bytes);
+    if (bytes && !dst) return false;
+    for (int j = 0; j < a->n; j++, dst += bytes) {
+        bytes = cuda_decoded_bytes(&a->w[j]);
+        W[j] = cuda_decoded(k, (bf16 *)dst, &a->w[j]);
+    }
+    return true;
+}
+
+static bool forward_wide(struct kctx *k, const bf16 *onto, void *const *y, const bf16 *x, const bf16 *h, const bf16 *const *b, const struct adapted *a, int R) {
+    struct wide_sum s[ADAPTED_MOST];
+    const bf16 *W[ADAPTED_MOST];
+    if (!cuda_is_wide(k, R) || !weights(k, W, a)) return false;
+    int K = (int)a->w[0].cols, all = a->n * a->r;
+    for (int j = 0; j < a->n; j++)
+        s[j] = {(bf16 *)y[j], j ? NULL : onto, (int)a->w[j].rows, 2, {{x, K, W[j], K, K}, {h + j * a->r, all, b[j], a->r, a->r}}};
+    return cuda_wide(k, false, s, a->n, R);
+}
+
 void cuda_adapted(struct kctx *k, const void *onto, void *const *y, const void *x, const void *xd, void *h, const struct adapted *a, int R) {
     const bf16 *b[ADAPTED_MOST];
     cuda_flush(k);
@@ -51,8 +75,9 @@ void cuda_adapted(struct kctx *k, const void *onto, void *const *y, const void *
     int r = a->r, all = a->n * r, K = (int)a->w[0].cols;
     if (!A) return;
     cuda_gemm(k, true, false, all, R, K, 1, A, K, (const bf16 *)xd, K, 0, h, all, false);
+    if (forward_wide(k, (const bf16 *)onto, y, (const bf16 *)x, (const bf16 *)h, b, a, R)) return;
     for (int j = 0; j < a->n; j++)
-        cuda_linear_with_share(k, (const bf16 *)onto, (bf16 *)y[j], (const bf16 *)x, &a->w[j], (const bf16 *)h + j * r, all, b[j], a->s, r, R);
+        cuda_linear_with_share(k, (const bf16 *)onto, (bf16 *)y[j], (const bf16 *)x, &a->w[j], (const bf16 *)h + j * r, all, b[j], 1, r, R);
 }
 
 struct targets { float *to[ADAPTED_MOST]; };
@@ -78,6 +103,17 @@ static void gradients_a(struct kctx *k, float *const *dA, const bf16 *dh, const 
     launched(k, "adding gradients");
 }
 
+/* dx = Σ dy·W, + dh·A unless that goes alone into dxd */
+static bool backward_wide(struct kctx *k, bf16 *dx, bool with_share, const void *const *dy, const bf16 *dh, const bf16 *A, const struct adapted *a, int R) {
+    const bf16 *W[ADAPTED_MOST];
+    if (!cuda_is_wide(k, R) || !weights(k, W, a)) return false;
+    int K = (int)a->w[0].cols, all = a->n * a->r;
+    struct wide_sum s = {dx, NULL, K, a->n + with_share};
+    for (int j = 0; j < a->n; j++) s.t[j] = {(const bf16 *)dy[j], a->w[j].rows, W[j], K, (int)a->w[j].rows};
+    if (with_share) s.t[a->n] = {dh, all, A, K, all};
+    return cuda_wide(k, true, &s, 1, R);
+}
+
 void cuda_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, float *const *dB, const void *const *dy, const void *xd, const void *h, void *dh, const struct adapted *a, int R) {
     const bf16 *b[ADAPTED_MOST];
     cuda_flush(k);
@@ -87,11 +123,13 @@ void cuda_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, flo
     if (!A) return;
     for (int j = 0; j < a->n; j++) {
         int N = (int)a->w[j].rows;
-        cuda_gemm(k, false, false, r, R, N, a->s, b[j], r, (const bf16 *)dy[j], N, 0, dhb + j * r, all, false);
+        cuda_gemm(k, false, false, r, R, N, 1, b[j], r, (const bf16 *)dy[j], N, 0, dhb + j * r, all, false);
         cuda_gemm(k, false, true, r, N, R, a->s, hb + j * r, all, (const bf16 *)dy[j], N, 1, dB[j], r, true);
     }
     if (xd) gradients_a(k, dA, dhb, (const bf16 *)xd, a, R);
     if (!dx) return;
-    cuda_gemm(k, false, false, K, R, all, 1, A, K, dhb, all, 0, dxd ? dxd : dx, K, false);
+    if (dxd) cuda_gemm(k, false, false, K, R, all, 1, A, K, dhb, all, 0, dxd, K, false);
+    if (backward_wide(k, (bf16 *)dx, !dxd, dy, dhb, A, a, R)) return;
+    if (!dxd) cuda_gemm(k, false, false, K, R, all, 1, A, K, dhb, all, 0, dx, K, false);
     for (int j = 0; j < a->n; j++) cuda_linear_dx_now(k, dxd && j == 0 ? 0 : 1, (bf16 *)dx, (const bf16 *)dy[j], &a->w[j], R);
 }

@@ -68,6 +68,8 @@ bool cuda_take_pending(struct kctx *k, const void *y, struct pending *p);
 enum { GEMV_ROWS = 8 }; /* products of as many rows decode as they read, and add to their result in f32 */
 void cuda_linear_now(struct kctx *k, float beta, bf16 *y, const bf16 *x, const struct weight *w, int R);
 const bf16 *cuda_as_bf16(struct kctx *k, const struct weight *w); /* itself, or decoded into scratch; NULL where there is no room */
+size_t cuda_decoded_bytes(const struct weight *w);                                  /* 0: it is bf16 */
+const bf16 *cuda_decoded(struct kctx *k, bf16 *dst, const struct weight *w); /* itself, or decoded into dst */
 /* y(R,N) = onto (NULL: none; may be y) + x(R,K)·Wᵀ + s·h·bᵀ, rounded once; h(R,r) with pitch ldh, b(N,r). */
 void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf16 *x, const struct weight *w, const bf16 *h, int ldh, const bf16 *b, float s, int r, int R);
 void cuda_linear_dx_now(struct kctx *k, float beta, bf16 *dx, const bf16 *dy, const struct weight *w, int R);

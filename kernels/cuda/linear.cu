@@ -14,11 +14,11 @@ static __global__ void decode_odd(bf16 *dst, const struct weight w) {
     if (i < w.rows * w.cols) dst[i] = __float2bfloat16(weight_at(w, i / w.cols, i % w.cols));
 }
 
-const bf16 *cuda_as_bf16(struct kctx *k, const struct weight *w) {
+size_t cuda_decoded_bytes(const struct weight *w) { return w->type == DT_BF16 ? 0 : ((size_t)(w->rows * w->cols) * sizeof(bf16) + 255) / 256 * 256; }
+
+const bf16 *cuda_decoded(struct kctx *k, bf16 *dst, const struct weight *w) {
     if (w->type == DT_BF16) return (const bf16 *)w->data;
     int64_t n = w->rows * w->cols;
-    bf16 *dst = (bf16 *)cuda_scratch(k, SCRATCH_WEIGHT, (size_t)n * 2);
-    if (!dst) return NULL;
     if (w->cols % 8) {
         decode_odd<<<(unsigned)ceil_div(n, 256), 256, 0, k->stream>>>(dst, *w);
     } else {
@@ -27,6 +27,12 @@ const bf16 *cuda_as_bf16(struct kctx *k, const struct weight *w) {
     }
     launched(k, "decoding a weight");
     return dst;
+}
+
+const bf16 *cuda_as_bf16(struct kctx *k, const struct weight *w) {
+    size_t bytes = cuda_decoded_bytes(w);
+    bf16 *dst = bytes ? (bf16 *)cuda_scratch(k, SCRATCH_WEIGHT, bytes) : NULL;
+    return bytes && !dst ? NULL : cuda_decoded(k, dst, w);
 }
 
 /* y(r,n) for N rows of x: one warp an output column, eight values of the weight a lane at a time. */

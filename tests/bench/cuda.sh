@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA card: the ops against their reference, training parity with the CPU, and the speed table of a
 # random Llama-3.2-1B. One JSON line a row on stdout, all else on stderr; 0 when every test passed.
-# usage: cuda.sh BUILD [PART ...]     parts: ops parity speed memory lengths profile sanitize (default: ops parity speed)
-# BUILD: made by `make CUDA=1 all tests BUILD/tests/bench/cuda_decode`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
+# usage: cuda.sh BUILD [PART ...]     parts: ops parity products speed memory lengths profile sanitize (default: ops parity speed)
+# BUILD: made by `make CUDA=1 all tests BUILD/tests/bench/cuda_decode BUILD/tests/bench/cuda_ops`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
 # tests/oracle/shorten_gguf.py), else FETCHED's. NF4=1 adds the rows of the quantised base. Needs CUDA's libraries and 16 GB of
 # memory; jq is not needed, python3 only for `profile`.
 set -uo pipefail
@@ -112,6 +112,10 @@ speed() {
     generation "$work/model"
 }
 
+products() { # the products of a layer, alone and with LoRA
+    "$build/tests/bench/cuda_ops" "$COADOR_DEVICE" "${ROWS:-16384}" | sed "s|}$|,\"card\":\"$card\"}|" || failed=1
+}
+
 profile() { # time by kernel of one step, under ncu (which runs kernels one by one)
     model
     rows 24 2048 0 >"$work/long"
@@ -144,7 +148,7 @@ lengths() { # speed against the length of sequences, 16,384 tokens a step
 # initcheck does not see what cuBLASLt's kernels store by bulk copies: what reads a product is reported by it, cuBLASLt's own sums too
 sanitize() {
     for tool in memcheck racecheck; do
-        for name in ops linear weight attention; do
+        for name in ops linear adapted weight attention; do
             compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/tests/kernels/test_$name" >"$work/out" 2>&1
             rc=$?
             tail -5 "$work/out" >&2
@@ -156,9 +160,9 @@ sanitize() {
 
 for part in $parts; do
     case $part in
-    ops) tests kernels ops linear weight attention ;;
+    ops) tests kernels ops linear adapted weight attention ;;
     parity) tests model card ;;
-    speed | memory | lengths | profile | sanitize) "$part" ;;
+    products | speed | memory | lengths | profile | sanitize) "$part" ;;
     *) echo "cuda.sh: no part $part" >&2; exit 2 ;;
     esac
 done

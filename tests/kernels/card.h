@@ -145,6 +145,25 @@ static void card_sumsq(struct kctx *k, double *out, const float *x, int64_t n, i
 static void card_adamw(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq)
     OP(adamw, d->adamw(d->ctx, OUT4(p, n), OUT4(m, n), OUT4(v, n), IN4(g, n), n, s, card_arg(c, norm_sq, 8, false, false)))
 
+
+struct card_adapted { struct weight w[ADAPTED_MOST]; struct adapted a; };
+static inline void card_describe(struct card *c, struct card_adapted *x, const struct adapted *a) {
+    x->a = *a;
+    x->a.w = x->w;
+    for (int j = 0; j < a->n; j++) {
+        x->w[j] = card_weight(c, &a->w[j]);
+        x->a.A[j] = IN4(a->A[j], a->r * a->w[j].cols);
+        x->a.B[j] = IN4(a->B[j], a->r * a->w[j].rows);
+    }
+}
+static void card_adapted(struct kctx *k, const void *onto, void *const *y, const void *x, const void *xd, void *h, const struct adapted *a, int R)
+    OP(adapted, struct card_adapted w; void *Y[ADAPTED_MOST]; card_describe(c, &w, a); for (int j = 0; j < a->n; j++) Y[j] = OUT(y[j], R * a->w[j].rows);
+       d->adapted(d->ctx, IN(onto, R * a->w[0].rows), Y, IN(x, R * a->w[0].cols), IN(xd, R * a->w[0].cols), OUT(h, BIG(R, a->n) * a->r), &w.a, R))
+static void card_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, float *const *dB, const void *const *dy, const void *xd, const void *h, void *dh, const struct adapted *a, int R)
+    OP(adapted_bwd, struct card_adapted w; const void *DY[ADAPTED_MOST]; float *DA[ADAPTED_MOST], *DB[ADAPTED_MOST]; card_describe(c, &w, a);
+       for (int j = 0; j < a->n; j++) DY[j] = IN(dy[j], R * a->w[j].rows), DA[j] = OUT4(dA[j], a->r * a->w[j].cols), DB[j] = OUT4(dB[j], a->r * a->w[j].rows);
+       d->adapted_bwd(d->ctx, OUT(dx, R * a->w[0].cols), OUT(dxd, R * a->w[0].cols), DA, DB, DY, IN(xd, R * a->w[0].cols), IN(h, BIG(R, a->n) * a->r), OUT(dh, BIG(R, a->n) * a->r), &w.a, R))
+
 static enum kerr card_sync(struct kctx *k) { return card_of(k)->d->sync(card_of(k)->d->ctx); }
 static const char *card_error(struct kctx *k) { return card_of(k)->d->error_text(card_of(k)->d->ctx); }
 static void card_close(struct dev *d) {
@@ -168,6 +187,7 @@ static inline enum kerr card_open(struct dev **out, const char *name, const char
     CARD_SET(linear), CARD_SET(linear_dx), CARD_SET(embed), CARD_SET(lora_down), CARD_SET(lora_up), CARD_SET(lora_up_bwd), CARD_SET(lora_down_bwd), CARD_SET(dropout);
     CARD_SET(rmsnorm), CARD_SET(rmsnorm_bwd), CARD_SET(rope), CARD_SET(attention), CARD_SET(attention_bwd), CARD_SET(kv_store), CARD_SET(attention_cached), CARD_SET(swiglu);
     CARD_SET(swiglu_bwd), CARD_SET(add), CARD_SET(gather_rows), CARD_SET(scatter_rows), CARD_SET(cross_entropy), CARD_SET(sumsq), CARD_SET(adamw);
+    CARD_SET(adapted), CARD_SET(adapted_bwd);
     *out = d;
     return K_OK;
 }

@@ -1,0 +1,22 @@
+/* Sums of products with many rows, on Hopper (product.cu). */
+#ifndef COADOR_CUDA_PRODUCT_CUH
+#define COADOR_CUDA_PRODUCT_CUH
+#include "kernels/cuda/cuda.cuh"
+enum { WIDE_TERMS = 4, WIDE_SUMS = 3, WIDE_LEAST = 128 /* rows */ };
+struct wide_term { /* a(R,K) by b(N,K)ᵀ, or by b(K,N) */
+    const bf16 *a;
+    int64_t lda;
+    const bf16 *b;
+    int64_t ldb;
+    int K;
+};
+struct wide_sum { /* c(R,N) = onto(R,N), NULL: none, may be c, + the terms; pitches of c and onto are N */
+    bf16 *c;
+    const bf16 *onto;
+    int N, n;
+    struct wide_term t[WIDE_TERMS];
+};
+bool cuda_is_wide(const struct kctx *k, int R); /* whether the card and the number of rows are for it */
+/* n sums of R rows in one launch; by_rows: every b is (K,N). False where also a shape or an address is not for it: nothing was done. */
+bool cuda_wide(struct kctx *k, bool by_rows, const struct wide_sum *s, int n, int R);
+#endif
