@@ -4,12 +4,16 @@
 #include "kernels/cuda/product.cuh"
 
 struct pieces { const float *from[2 * ADAPTED_MOST]; int64_t end[2 * ADAPTED_MOST]; int n; float s; };
-static __global__ void stack(bf16 *dst, struct pieces p) {
-    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+template <int V> static __global__ void stack(bf16 *dst, struct pieces p) {
+    int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
     if (i >= p.end[p.n - 1]) return;
     int j = 0;
     while (i >= p.end[j]) j++;
-    dst[i] = __float2bfloat16((2 * j < p.n ? 1 : p.s) * p.from[j][i - (j ? p.end[j - 1] : 0)]);
+    float v[V], s = 2 * j < p.n ? 1 : p.s;
+    const float *from = p.from[j] + i - (j ? p.end[j - 1] : 0);
+#pragma unroll
+    for (int c = 0; c < V; c++) v[c] = s * from[c];
+    store<V>(dst + i, v);
 }
 
 /* A of all, one below the other, then s·B of each, as bf16. */
@@ -25,7 +29,8 @@ static const bf16 *stacked(struct kctx *k, const struct adapted *a, const bf16 *
     bf16 *dst = (bf16 *)cuda_scratch(k, SCRATCH_FACTOR, (size_t)at * sizeof(bf16));
     if (!dst) return NULL;
     for (int j = 0; j < a->n; j++) b[j] = dst + p.end[a->n + j - 1];
-    stack<<<(unsigned)ceil_div(at, 256), 256, 0, k->stream>>>(dst, p);
+    if (a->r % 8 == 0) stack<8><<<(unsigned)ceil_div(at / 8, 128), 128, 0, k->stream>>>(dst, p);
+    else stack<1><<<(unsigned)ceil_div(at, 256), 256, 0, k->stream>>>(dst, p);
     launched(k, "rounding to bf16");
     return dst;
 }

@@ -2,7 +2,7 @@
    groups. A group keeps 64 rows; it reads the tiles of the other side from shared memory. */
 #include "kernels/cuda/wgmma.cuh"
 
-enum { D = 64, STEP = 64, TILE = STEP * D * 2 /* bytes */, ALIGNED = 1024 };
+enum { D = 64, STEP = 64, TILE = STEP * D * 2 /* bytes */, ALIGNED = 1024, RING = 3 };
 
 __device__ int has_wgmma
 #ifdef HAS_WGMMA
@@ -152,7 +152,7 @@ template <int GROUPS, int BLOCKS> static __global__ void __launch_bounds__(128 *
     if (tile < 0) return;
     const int l = threadIdx.x % 32, q0 = tile * ROWS, w0 = threadIdx.x / 32 * 16, row = q0 + w0 + l / 4;
     const int64_t qp = (int64_t)h.H * D, kp = (int64_t)h.G * D, qat = ((int64_t)(start + q0) * h.H + head) * D;
-    const uint32_t qt = first_tile(shared), half = threadIdx.x / 128 * TILE, ot = qt + GROUPS * TILE, kt = ot + GROUPS * TILE, vt = kt + 2 * TILE;
+    const uint32_t qt = first_tile(shared), half = threadIdx.x / 128 * TILE, ot = qt + GROUPS * TILE, kt = ot + GROUPS * TILE, vt = kt + RING * TILE;
     k += ((int64_t)start * h.G + g) * D;
     v += ((int64_t)start * h.G + g) * D;
     load_wide<ROWS, GROUPS>(qt, q + qat, qp, T - q0);
@@ -160,7 +160,8 @@ template <int GROUPS, int BLOCKS> static __global__ void __launch_bounds__(128 *
     load_wide<STEP, GROUPS>(kt, k, kp, T);
     load_wide<STEP, GROUPS>(vt, v, kp, T);
     loads_issued();
-    float l2[2], dl[2], acc[8][4] = {{0}};
+    float l2[2], dl[2], acc[8][4] = {{0}}, s[8][4], ds[8][4];
+    uint32_t d[4][4];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         int r = row + 8 * i;
@@ -169,51 +170,60 @@ template <int GROUPS, int BLOCKS> static __global__ void __launch_bounds__(128 *
         dl[i] = r < T ? delta[at] : 0;
     }
     const int last = q0 + ROWS < T ? q0 + ROWS : T, steps = (last + STEP - 1) / STEP;
-    for (int j = 0; j < steps; j++) {
-        const uint32_t at = (uint32_t)(j & 1) * TILE, next = (uint32_t)(~j & 1) * TILE;
+    /* A tile's scores run beside the product with the weights before it, which still runs while they become weights: of RING tiles
+       one is loaded, one read, and one still multiplied with. */
+    auto scores = [&](int j) {
+        const uint32_t at = (uint32_t)(j % RING) * TILE, next = (uint32_t)((j + 1) % RING) * TILE;
         if (j + 1 < steps) {
             load_wide<STEP, GROUPS>(kt + next, k + (int64_t)(j + 1) * STEP * kp, kp, T - (j + 1) * STEP);
             load_wide<STEP, GROUPS>(vt + next, v + (int64_t)(j + 1) * STEP * kp, kp, T - (j + 1) * STEP);
         }
         loads_issued();
         tiles_ready();
-        float s[8][4], ds[8][4];
-        uint32_t d[4][4];
         group_begin();
         group_scores(s, qt + half, kt + at);
-        group_end();
         group_scores(ds, ot + half, vt + at);
         group_end();
-        group_wait<1>();
+    };
+    auto weigh = [&](int j) {
         const bool edge = (j + 1) * STEP > q0;
 #pragma unroll
         for (int n = 0; n < 8; n++)
 #pragma unroll
-            for (int i = 0; i < 4; i++) s[n][i] = edge && j * STEP + 8 * n + 2 * (l % 4) + i % 2 > row + i / 2 * 8 ? 0 : exp2_fast(s[n][i] * (h.scale * LOG2E) - l2[i / 2]);
-        group_wait<0>();
-#pragma unroll
-        for (int n = 0; n < 8; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) ds[n][i] = s[n][i] * (ds[n][i] - dl[i / 2]);
-        as_left(d, ds);
-        group_begin();
-        group_apply(acc, d, kt + at);
+            for (int i = 0; i < 4; i++) {
+                float w = edge && j * STEP + 8 * n + 2 * (l % 4) + i % 2 > row + i / 2 * 8 ? 0 : exp2_fast(s[n][i] * (h.scale * LOG2E) - l2[i / 2]);
+                ds[n][i] = w * (ds[n][i] - dl[i / 2]);
+            }
+    };
+    scores(0);
+    group_wait<0>();
+    weigh(0);
+    as_left(d, ds);
+    for (int j = 1; j < steps; j++) {
+        scores(j);
+        group_apply(acc, d, kt + (uint32_t)((j - 1) % RING) * TILE);
         group_end();
+        group_wait<1>();
+        weigh(j);
         group_wait<0>();
-        __syncthreads();
+        as_left(d, ds);
     }
+    group_begin();
+    group_apply(acc, d, kt + (uint32_t)((steps - 1) % RING) * TILE);
+    group_end();
+    group_wait<0>();
     store_rows<D>(dq + qat + (int64_t)w0 * qp, qp, acc, h.scale, h.scale, T - q0 - w0);
 }
 
-/* A kernel of so many groups over all sequences. own: tensors of which the block's rows lie in shared memory, beside the two tiles
-   twice of the other side; per: heads. */
-template <int GROUPS, class F, class... A> static void over_sequences(struct kctx *c, F kernel, int own, const int32_t *cu, struct packed_heads h, int S, int per, A... args) {
-    const int bytes = (GROUPS * own + 4) * TILE + ALIGNED;
+/* A kernel of so many groups over all sequences. own: tensors of which the block's rows lie in shared memory, beside
+   `tiles` of the other side; per: heads. */
+template <int GROUPS, class F, class... A> static void over_sequences(struct kctx *c, F kernel, int own, int tiles, const int32_t *cu, struct packed_heads h, int S, int per, A... args) {
+    const int bytes = (GROUPS * own + tiles) * TILE + ALIGNED;
     if (!more_shared(c, kernel, bytes)) return;
-    unsigned tiles = (unsigned)ceil_div(longest_of(cu, S), 64 * GROUPS);
+    unsigned blocks = (unsigned)ceil_div(longest_of(cu, S), 64 * GROUPS);
     for (int s = 0; s < S; s += MAX_GRID_Y) {
         h.first = s;
-        kernel<<<dim3((unsigned)per, (unsigned)(S - s < MAX_GRID_Y ? S - s : MAX_GRID_Y), tiles), 128 * GROUPS, bytes, c->stream>>>(args..., h);
+        kernel<<<dim3((unsigned)per, (unsigned)(S - s < MAX_GRID_Y ? S - s : MAX_GRID_Y), blocks), 128 * GROUPS, bytes, c->stream>>>(args..., h);
     }
     launched(c, "attention");
 }
@@ -222,10 +232,10 @@ template <int GROUPS, class F, class... A> static void over_sequences(struct kct
    other less. */
 void cuda_attention_wide(struct kctx *c, bf16 *o, float *lse, const bf16 *q, const bf16 *k, const bf16 *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale) {
     struct packed_heads h = {cu_dev, 0, H, G, scale};
-    over_sequences<2>(c, forward<2, 2>, 1, cu, h, S, H, o, lse, q, k, v);
+    over_sequences<2>(c, forward<2, 2>, 1, 4, cu, h, S, H, o, lse, q, k, v);
 }
 void cuda_attention_bwd_wide(struct kctx *c, bf16 *dq, bf16 *dk, bf16 *dv, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const float *lse, const float *delta, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale) {
     struct packed_heads h = {cu_dev, 0, H, G, scale};
-    over_sequences<1>(c, backward_kv<1, 3>, 2, cu, h, S, G, dk, dv, dout, q, k, v, lse, delta);
-    over_sequences<1>(c, backward_q<1, 3>, 2, cu, h, S, H, dq, dout, q, k, v, lse, delta);
+    over_sequences<1>(c, backward_kv<1, 3>, 2, 4, cu, h, S, G, dk, dv, dout, q, k, v, lse, delta);
+    over_sequences<1>(c, backward_q<1, 3>, 2, 2 * RING, cu, h, S, H, dq, dout, q, k, v, lse, delta);
 }

@@ -46,6 +46,14 @@ __device__ inline void group_rows_by_rows(float (&c)[8][4], uint32_t x, uint32_t
                  : D32(c) : "l"(tile_at(x)), "l"(tile_at(y)), "r"(onto));
 #endif
 }
+/* The same, c's earlier values being none: products before it may still run. */
+#define E4(c, n) "=f"(c[n][0]), "=f"(c[n][1]), "=f"(c[n][2]), "=f"(c[n][3])
+__device__ inline void group_first_rows(float (&c)[8][4], uint32_t x, uint32_t y) {
+#ifdef HAS_WGMMA
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 " REGISTERS ", %32, %33, p, 1, 1, 0, 0;\n}\n"
+                 : E4(c, 0), E4(c, 1), E4(c, 2), E4(c, 3), E4(c, 4), E4(c, 5), E4(c, 6), E4(c, 7) : "l"(tile_at(x)), "l"(tile_at(y)));
+#endif
+}
 /* c += a (64 × 16, in registers) · 16 rows at y of 64 columns */
 __device__ inline void group_by_tile(float (&c)[8][4], const uint32_t a[4], uint32_t y) {
 #ifdef HAS_WGMMA
@@ -55,8 +63,9 @@ __device__ inline void group_by_tile(float (&c)[8][4], const uint32_t a[4], uint
 }
 /* The same over 64 columns, and over 64 rows of y. */
 __device__ inline void group_scores(float (&c)[8][4], uint32_t x, uint32_t y) {
+    group_first_rows(c, x, y);
 #pragma unroll
-    for (int s = 0; s < 4; s++) group_rows_by_rows(c, x + 32 * s, y + 32 * s, s > 0);
+    for (int s = 1; s < 4; s++) group_rows_by_rows(c, x + 32 * s, y + 32 * s, 1);
 }
 __device__ inline void group_apply(float (&c)[8][4], const uint32_t (&a)[4][4], uint32_t y) {
 #pragma unroll
