@@ -151,6 +151,8 @@ add_fn cuda_add;
 gather_rows_fn cuda_gather_rows;
 scatter_rows_fn cuda_scatter_rows;
 cross_entropy_fn cuda_cross_entropy;
+topk_fn cuda_topk;
+distill_fn cuda_distill;
 sumsq_fn cuda_sumsq;
 adamw_fn cuda_adamw;
 adapted_fn cuda_adapted;

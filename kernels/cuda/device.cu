@@ -204,7 +204,7 @@ static void set_verbs(struct dev *d) {
 #define EACH_OP(X) \
     X(linear) X(linear_dx) X(embed) X(lora_down) X(lora_up) X(lora_up_bwd) X(lora_down_bwd) X(dropout) X(rmsnorm) X(rmsnorm_bwd) \
     X(rope) X(attention) X(attention_bwd) X(kv_store) X(attention_cached) X(swiglu) X(swiglu_bwd) X(add) X(gather_rows) \
-    X(scatter_rows) X(cross_entropy) X(sumsq) X(adamw)
+    X(scatter_rows) X(cross_entropy) X(topk) X(distill) X(sumsq) X(adamw)
 #define SET_OP(op) d->op = cuda_##op;
 static void set_ops(struct dev *d) {
     EACH_OP(SET_OP)

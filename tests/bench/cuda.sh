@@ -148,7 +148,7 @@ lengths() { # speed against the length of sequences, 16,384 tokens a step
 # initcheck does not see what cuBLASLt's kernels store by bulk copies: what reads a product is reported by it, cuBLASLt's own sums too
 sanitize() {
     for tool in memcheck racecheck; do
-        for name in ops linear adapted weight attention; do
+        for name in ops linear adapted weight attention distill; do
             compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/tests/kernels/test_$name" >"$work/out" 2>&1
             rc=$?
             tail -5 "$work/out" >&2
@@ -160,7 +160,7 @@ sanitize() {
 
 for part in $parts; do
     case $part in
-    ops) tests kernels ops linear adapted weight attention ;;
+    ops) tests kernels ops linear adapted weight attention distill ;;
     parity) tests model card ;;
     products | speed | memory | lengths | profile | sanitize) "$part" ;;
     *) echo "cuda.sh: no part $part" >&2; exit 2 ;;

@@ -140,6 +140,11 @@ static void card_scatter_rows(struct kctx *k, void *dx, const void *dy, const in
     OP(scatter_rows, d->scatter_rows(d->ctx, OUT(dx, BIG(R, C)), IN(dy, BIG(M, C)), IN4(idx, M), M, R, C))
 static void card_cross_entropy(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V)
     OP(cross_entropy, d->cross_entropy(d->ctx, OUT4(loss, M), OUT(logits, BIG(M, V)), IN4(target, M), IN4(scale, M), M, V))
+static void card_topk(struct kctx *k, int32_t *id, float *logp, float *tail, const void *logits, float T, int M, int V, int K)
+    OP(topk, d->topk(d->ctx, OUT4(id, BIG(M, K)), OUT4(logp, BIG(M, K)), OUT4(tail, M), IN(logits, BIG(M, V)), T, M, V, K))
+static void card_distill(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, const struct soft_labels *soft, int M, int V)
+    OP(distill, struct soft_labels s = *soft; s.id = IN4(soft->id, BIG(M, s.K)); s.logp = IN4(soft->logp, BIG(M, s.K)); s.tail = IN4(soft->tail, M);
+       d->distill(d->ctx, OUT4(loss, M), OUT(logits, BIG(M, V)), IN4(target, M), IN4(scale, M), &s, M, V))
 static void card_sumsq(struct kctx *k, double *out, const float *x, int64_t n, int accumulate)
     OP(sumsq, d->sumsq(d->ctx, card_arg(c, out, 8, false, true), IN4(x, n), n, accumulate))
 static void card_adamw(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq)
@@ -186,7 +191,7 @@ static inline enum kerr card_open(struct dev **out, const char *name, const char
     *d = (struct dev){.name = c->d->name, .act = DT_F32, .threads = 1, .ctx = (struct kctx *)(void *)c, .sync = card_sync, .error_text = card_error, .close = card_close};
     CARD_SET(linear), CARD_SET(linear_dx), CARD_SET(embed), CARD_SET(lora_down), CARD_SET(lora_up), CARD_SET(lora_up_bwd), CARD_SET(lora_down_bwd), CARD_SET(dropout);
     CARD_SET(rmsnorm), CARD_SET(rmsnorm_bwd), CARD_SET(rope), CARD_SET(attention), CARD_SET(attention_bwd), CARD_SET(kv_store), CARD_SET(attention_cached), CARD_SET(swiglu);
-    CARD_SET(swiglu_bwd), CARD_SET(add), CARD_SET(gather_rows), CARD_SET(scatter_rows), CARD_SET(cross_entropy), CARD_SET(sumsq), CARD_SET(adamw);
+    CARD_SET(swiglu_bwd), CARD_SET(add), CARD_SET(gather_rows), CARD_SET(scatter_rows), CARD_SET(cross_entropy), CARD_SET(topk), CARD_SET(distill), CARD_SET(sumsq), CARD_SET(adamw);
     CARD_SET(adapted), CARD_SET(adapted_bwd);
     *out = d;
     return K_OK;
