@@ -39,7 +39,9 @@ struct kgraph; /* captured work */
 struct dev_work {
     int64_t rows, heads; /* R, H */
     int64_t packed;      /* values of a frozen matrix whose type is not act's */
+    int64_t together;    /* of all such matrices of one input, where each has an adapter */
     int64_t wide;        /* N of a linear with an adapter */
+    int64_t odd;         /* of one whose rank, rows or columns 8 does not divide */
     int64_t factors;     /* values of A and B of the linears of one input */
     int64_t stacked;     /* values of A of one input's, where they are several */
 };

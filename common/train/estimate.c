@@ -23,7 +23,7 @@ static int64_t more(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* The linears that share an input: sites first..end-1. */
 static void count_input(struct dev_work *w, const struct estimate_of *of, int first, int end) {
-    int64_t factors = 0, of_a = 0, linears = 0;
+    int64_t factors = 0, of_a = 0, linears = 0, values = 0;
     for (int s = first; s < end; s++) {
         int rows, cols;
         if (!of->a.sites[s]) continue;
@@ -31,10 +31,13 @@ static void count_input(struct dev_work *w, const struct estimate_of *of, int fi
         factors += (int64_t)of->a.r * ((int64_t)rows + cols);
         of_a += (int64_t)of->a.r * cols;
         linears++;
+        values += (int64_t)rows * cols;
         w->wide = more(w->wide, rows);
+        if (of->a.r % 8 || rows % 8 || cols % 8) w->odd = more(w->odd, rows);
     }
     w->factors = more(w->factors, factors);
     if (linears > 1) w->stacked = more(w->stacked, of_a);
+    if (of->packed && linears == end - first && !(of->a.per_module && of->a.dropout > 0)) w->together = more(w->together, values);
 }
 
 static struct dev_work work_of(const struct estimate_of *of, int rows) {

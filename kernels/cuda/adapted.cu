@@ -39,12 +39,14 @@ static __global__ void take_sum(bf16 *y, const bf16 *onto, const float *sum, int
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) y[i] = __float2bfloat16(sum[i] + (onto ? __bfloat162float(onto[i]) : 0));
 }
-void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf16 *x, const struct weight *w, const bf16 *h, int ldh, const bf16 *b, float s, int r, int R) {
+void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf16 *x, const struct weight *w, const bf16 *h, int ldh, const bf16 *b, int r, int R) {
     int N = (int)w->rows, K = (int)w->cols;
+    const bf16 *W = cuda_as_bf16(k, w);
+    struct wide_sum s = {y, onto, N, 2, {{x, K, W, K, K}, {h, ldh, b, r, r}}};
+    if (!W || cuda_wide(k, false, &s, 1, R)) return;
     float *sum = (float *)cuda_scratch(k, SCRATCH_SHARE, (size_t)R * (size_t)N * sizeof(float));
-    const bf16 *W = sum ? cuda_as_bf16(k, w) : NULL;
-    if (!W) return;
-    cuda_gemm(k, true, false, N, R, r, s, b, r, h, ldh, 0, sum, N, true);
+    if (!sum) return;
+    cuda_gemm(k, true, false, N, R, r, 1, b, r, h, ldh, 0, sum, N, true);
     cuda_gemm(k, true, false, N, R, K, 1, W, K, x, K, 1, sum, N, true);
     take_sum<<<(unsigned)ceil_div((int64_t)R * N, 256), 256, 0, k->stream>>>(y, onto, sum, (int64_t)R * N);
     launched(k, "linear with LoRA");
@@ -82,7 +84,7 @@ void cuda_adapted(struct kctx *k, const void *onto, void *const *y, const void *
     cuda_gemm(k, true, false, all, R, K, 1, A, K, (const bf16 *)xd, K, 0, h, all, false);
     if (forward_wide(k, (const bf16 *)onto, y, (const bf16 *)x, (const bf16 *)h, b, a, R)) return;
     for (int j = 0; j < a->n; j++)
-        cuda_linear_with_share(k, (const bf16 *)onto, (bf16 *)y[j], (const bf16 *)x, &a->w[j], (const bf16 *)h + j * r, all, b[j], 1, r, R);
+        cuda_linear_with_share(k, (const bf16 *)onto, (bf16 *)y[j], (const bf16 *)x, &a->w[j], (const bf16 *)h + j * r, all, b[j], r, R);
 }
 
 struct targets { float *to[ADAPTED_MOST]; };

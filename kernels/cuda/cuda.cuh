@@ -70,8 +70,8 @@ void cuda_linear_now(struct kctx *k, float beta, bf16 *y, const bf16 *x, const s
 const bf16 *cuda_as_bf16(struct kctx *k, const struct weight *w); /* itself, or decoded into scratch; NULL where there is no room */
 size_t cuda_decoded_bytes(const struct weight *w);                                  /* 0: it is bf16 */
 const bf16 *cuda_decoded(struct kctx *k, bf16 *dst, const struct weight *w); /* itself, or decoded into dst */
-/* y(R,N) = onto (NULL: none; may be y) + x(R,K)·Wᵀ + s·h·bᵀ, rounded once; h(R,r) with pitch ldh, b(N,r). */
-void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf16 *x, const struct weight *w, const bf16 *h, int ldh, const bf16 *b, float s, int r, int R);
+/* y(R,N) = onto (NULL: none; may be y) + x(R,K)·Wᵀ + h·bᵀ, rounded once; h(R,r) with pitch ldh, b(N,r). */
+void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf16 *x, const struct weight *w, const bf16 *h, int ldh, const bf16 *b, int r, int R);
 void cuda_linear_dx_now(struct kctx *k, float beta, bf16 *dx, const bf16 *dy, const struct weight *w, int R);
 void cuda_add_now(struct kctx *k, bf16 *y, const bf16 *a, const bf16 *b, int64_t n); /* y = a + b */
 
@@ -80,8 +80,8 @@ void cuda_attention_wide(struct kctx *c, bf16 *o, float *lse, const bf16 *q, con
 void cuda_attention_bwd_wide(struct kctx *c, bf16 *dq, bf16 *dk, bf16 *dv, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const float *lse, const float *delta, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale);
 bool cuda_has_wgmma(void);
 
-/* dst(n) bf16 = src(n) f32 */
-void cuda_to_bf16(struct kctx *k, bf16 *dst, const float *src, int64_t n);
+/* dst(n) bf16 = s · src(n) f32 */
+void cuda_to_bf16(struct kctx *k, bf16 *dst, const float *src, float s, int64_t n);
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /* Every launch is followed by this: a wrong launch is known at once, a fault of the kernel at sync. */

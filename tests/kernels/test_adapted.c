@@ -88,14 +88,15 @@ static void backward(const struct work *w, const struct adapted *a, bool drop) {
 }
 
 static void test_adapted(void **state) {
-    static const struct work cases[] = {
+    static const struct shape { int n, r, R, K, N[ADAPTED_MOST]; float s; } cases[] = {
         {1, 16, 130, 64, {40}, 2}, {1, 16, 128, 128, {256}, 4}, {3, 16, 300, 576, {576, 192, 192}, 1.7f}, {2, 8, 515, 72, {264, 520}, 1},
         {3, 32, 256, 64, {64, 8, 16}, 2}, {1, 64, 200, 192, {80}, 2}, {2, 4, 140, 64, {32, 32}, 2}, {1, 16, 40, 64, {40}, 2}, {1, 16, 150, 96, {41}, 2}, {1, 16, 3000, 64, {1000}, 2},
     };
     if (n_devs != NDEV) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int t = 0; t < 4; t++) {
-            struct work w = cases[i];
+            const struct shape *c = &cases[i];
+            struct work w = {.n = c->n, .r = c->r, .R = c->R, .K = c->K, .N = {c->N[0], c->N[1], c->N[2]}, .s = c->s};
             if (t & 1 && w.K % 32) continue;
             make(&w, t & 1 ? DT_Q4_1 : DT_BF16, t & 2);
             struct adapted a = described(&w);

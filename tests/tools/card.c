@@ -1,7 +1,7 @@
 /* A card that computes nothing: for tests of what is asked of a card's memory. Built as a library of its own, it is opened in the place of
    libcoador-cuda.so (COADOR_CUDA). It adds up what alloc gives in whole granules, and the scratch that kernels/cuda's ops would
    take of it for the work they are given; losses are zero, a gradient's norm is one, AdamW moves the first value.
-   CARD_MIB: its memory (1024); CARD_HIDDEN: MiB of it that seem free and are not. */
+   CARD_MIB: its memory (1024); CARD_HIDDEN: MiB of it that seem free and are not; CARD_OLD: one before Hopper. */
 #include "kernels/cuda/open.h"
 #include "kernels/cuda/scratch.h"
 #include <stdio.h>
@@ -18,7 +18,7 @@ struct kctx {
     size_t total, hidden, used, scratch[N_SCRATCH];
     struct block *blocks;
     int n, cap;
-    bool worked;
+    bool worked, wide; /* wide: as Hopper's products */
     enum kerr status;
     char error[100];
 };
@@ -65,7 +65,7 @@ static enum kerr memory_info(struct kctx *k, size_t *left, size_t *total) {
     *total = k->total;
     return K_OK;
 }
-static size_t own_bytes(struct kctx *k, const struct dev_work *w) { return CONTEXT + (w ? CUDA_CODE + cuda_scratch_bytes(w) : 0); }
+static size_t own_bytes(struct kctx *k, const struct dev_work *w) { return CONTEXT + (w ? CUDA_CODE + cuda_scratch_bytes(w, k->wide) : 0); }
 static enum kerr card_sync(struct kctx *k) {
     enum kerr rc = k->status;
     k->status = K_OK;
@@ -100,9 +100,12 @@ static void linear(struct kctx *k, float beta, void *y, const void *x, const str
 static void linear_dx(struct kctx *k, float beta, void *dx, const void *dy, const struct weight *w, int R) { decodes(k, w); }
 static void embed(struct kctx *k, void *y, const struct weight *w, const int32_t *ids, int R) {}
 static void lora_down(struct kctx *k, void *h, const void *x, const float *A, int R, int r, int K) { scratch(k, FACTOR, (int64_t)r * K, 2); }
+static void share(struct kctx *k, int64_t R, int64_t N, int64_t K, int r) {
+    if (!k->wide || r % 8 || N % 8 || K % 8) scratch(k, SHARE, R * N, 4);
+}
 static void lora_up(struct kctx *k, void *y, const void *h, const float *B, float s, int R, int r, int N) {
     scratch(k, FACTOR, (int64_t)N * r, 2);
-    scratch(k, SHARE, (int64_t)R * N, 4);
+    share(k, R, N, N, r);
 }
 static void lora_up_bwd(struct kctx *k, void *dh, float *dB, const void *dy, const void *h, const float *B, float s, int R, int r, int N) { scratch(k, FACTOR, (int64_t)N * r, 2); }
 static void lora_down_bwd(struct kctx *k, float beta, void *dx, float *dA, const void *dh, const void *x, const float *A, int R, int r, int K) {
@@ -110,12 +113,18 @@ static void lora_down_bwd(struct kctx *k, float beta, void *dx, float *dA, const
 }
 static void factors(struct kctx *k, const struct adapted *a) {
     int64_t n = 0;
-    for (int j = 0; j < a->n; j++) n += a->r * (a->w[j].rows + a->w[j].cols), decodes(k, &a->w[j]);
+    int64_t packed = 0;
+    for (int j = 0; j < a->n; j++) {
+        n += a->r * (a->w[j].rows + a->w[j].cols);
+        decodes(k, &a->w[j]);
+        if (k->wide && a->w[j].type != DT_BF16) packed += a->w[j].rows * a->w[j].cols;
+    }
+    if (packed) scratch(k, WEIGHT, packed, 2);
     scratch(k, FACTOR, n, 2);
 }
 static void adapted(struct kctx *k, const void *onto, void *const *y, const void *x, const void *xd, void *h, const struct adapted *a, int R) {
     factors(k, a);
-    for (int j = 0; j < a->n; j++) scratch(k, SHARE, R * a->w[j].rows, 4);
+    for (int j = 0; j < a->n; j++) share(k, R, a->w[j].rows, a->w[j].cols, a->r);
 }
 static void adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, float *const *dB, const void *const *dy, const void *xd, const void *h, void *dh, const struct adapted *a, int R) {
     factors(k, a);
@@ -144,7 +153,7 @@ enum kerr coador_cuda_open(struct dev **out, int index, const char **why) {
     *why = "out of memory";
     *out = d;
     if (!d || !k) return K_NOMEM;
-    *k = (struct kctx){.total = mib("CARD_MIB", 1024), .hidden = mib("CARD_HIDDEN", 0), .used = CONTEXT};
+    *k = (struct kctx){.total = mib("CARD_MIB", 1024), .hidden = mib("CARD_HIDDEN", 0), .used = CONTEXT, .wide = !getenv("CARD_OLD")};
     *d = (struct dev){.name = "cuda:0", .act = DT_BF16, .ctx = k, .alloc = card_alloc, .free = card_free, .upload = card_move, .download = card_move,
         .copy = card_copy, .zero = card_zero, .map_host = map_host, .unmap_host = unmap_host, .memory_info = memory_info, .own_bytes = own_bytes,
         .granule = CUDA_GRANULE, .sync = card_sync, .error_text = error_text, .close = card_close, .linear = linear, .linear_dx = linear_dx,

@@ -30,6 +30,11 @@ within "base as bf16" --model nf4 --rank 16 --base-dtype bf16 --tokens-per-pass 
 within "base as f32" --model bf16 --rank 16 --base-dtype f32 --tokens-per-pass 1024
 within "gate and up computed again" --model nf4 --rank 16 --recompute mlp --tokens-per-pass 4096
 within "layers computed again" --model nf4 --rank 16 --recompute layer --tokens-per-pass 4096
+within "a rank that 8 does not divide" --model nf4 --rank 12 --tokens-per-pass 4096
+export CARD_OLD=1
+within "a card before Hopper" --model nf4 --rank 16 --tokens-per-pass 4096
+within "the same, one mask a module" --model nf4 --rank 16 --dropout 0.1 --set lora_dropout_per_module=true --tokens-per-pass 2048
+unset CARD_OLD
 is "the parts are named" "$(train --model nf4 --estimate | sed 's/  .*//' | tr '\n' ';')" \
     "weights;adapter, gradients, moments;activations;logits;scratch of the kernels;context and libraries;peak on cuda:0;"
 
@@ -60,7 +65,7 @@ CARD_MIB=1024
 export CARD_HIDDEN=500
 exits "memory that another program took meanwhile" 4 'out of device memory \(cuda:0\): activations needs [0-9]+ bytes, [0-9]+ are free: --memory-limit, ' \
     train --model nf4 --tokens-per-pass 4096 --overwrite -o out rows.jsonl
-CARD_MIB=760 CARD_HIDDEN=35
+export CARD_OLD=1; CARD_MIB=760 CARD_HIDDEN=35
 exits "the same when the kernels ask for scratch" 4 'out of device memory \(cuda:0\) at the pass: scratch of [0-9]+ bytes, [0-9]+ are free: --memory-limit, ' \
     train --model nf4 --tokens-per-pass 4096 --overwrite -o out rows.jsonl
 done_testing
