@@ -64,8 +64,11 @@ struct merged {
     struct err *e;
 };
 
+/* ---- grammar_conj.c ---- */
 /* Takes the items. The rule's body comes later. */
 uint32_t conj_rule(struct builder *b, struct items *s);
+/* The body of the rule of a conjunction; -1 and why where it cannot be kept. */
+int conj_body(struct builder *b, const struct items *given, term *out, struct err *e);
 /* -1 with e: "at PATH: …". */
 int cannot(const struct node *n, struct err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
