@@ -14,6 +14,8 @@
 #define SIGNS_KEPT 0.999
 #define FALL_TOLERANCE 0.12 /* of the first step's fall of the loss, relative */
 #define STEPS 200
+#define BY_HEART 145 /* steps */
+#define HEART_TOLERANCE 0.04
 enum { MAX_ROWS = 1024, MAX_SEQS = 32, TEXTS = 24, CPU = 0, CARD = 1 };
 
 struct side {
@@ -123,7 +125,7 @@ static double pass(struct side *s, const struct packed *b, int step, bool update
     if (llama_train(s->pass, s->a, b, s->a->cfg.dropout > 0 ? &drop : NULL, s->grad, loss, &e) < 0) fail_msg("%s: %s", d->name, e.msg);
     for (int i = 0; i < b->M; i++) mean += loss[i] / (double)b->M;
     if (!update) return mean;
-    struct adamw_step u = {.lr = 1e-4 * (STEPS - step) / STEPS, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .max_norm = 0.3, .t = step + 1};
+    struct adamw_step u = {.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .max_norm = 0.3, .t = step + 1};
     d->sumsq(d->ctx, s->norm_sq, s->grad, s->a->n, 0);
     d->adamw(d->ctx, s->a->p, s->m1, s->m2, s->grad, s->a->n, &u, s->norm_sq);
     assert_int_equal(d->sync(d->ctx), K_OK);
@@ -216,22 +218,22 @@ static void test_first_step(void **state) {
     pair_close(&p);
 }
 
-/* A whole training: B zero, the rate falling to zero. (At a rate that stays, the texts are known by heart after some 150 steps, and what
-   differs then is when.) */
+/* As a training begins, B zero, and on until the few texts are known by heart: from there, after some 145 steps, the loss halves every 40,
+   and what differs is when. */
 static void test_steps(void **state) {
     struct pair p;
-    double worst = 0, cpu = 0, card = 0;
+    double worst[2] = {0}, cpu = 0, card = 0;
     pair_open(&p, 0.1, false);
     for (int i = 0; i < STEPS; i++) {
         struct packed b;
         pack(&b, parity_get(json_root(p.doc), "sequences"), i);
         cpu = pass(&p.s[CPU], &b, i, true), card = pass(&p.s[CARD], &b, i, true);
         double off = fabs(card - cpu) / cpu;
-        if (!(off <= LOSS_TOLERANCE)) print_message("# step %d: loss %.5f, on the card %.5f\n", i, cpu, card);
-        worst = off > worst || isnan(off) ? off : worst;
+        double *w = &worst[i > BY_HEART];
+        *w = off > *w || isnan(off) ? off : *w;
     }
-    print_message("# %d steps: losses within %.2g, the last %.4f and %.4f\n", STEPS, worst, cpu, card);
-    assert_true(worst <= LOSS_TOLERANCE);
+    print_message("# %d steps: losses within %.2g, then %.2g, the last %.4f and %.4f\n", STEPS, worst[0], worst[1], cpu, card);
+    assert_true(worst[0] <= LOSS_TOLERANCE && worst[1] <= HEART_TOLERANCE);
     pair_close(&p);
 }
 
