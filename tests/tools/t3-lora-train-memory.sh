@@ -6,7 +6,7 @@ echo "${SANITIZE:-}" | grep -q address && skip_all "sanitizers have memory of th
 awk 'BEGIN { for (r = 0; r < 2; r++) { s = "300"; for (i = 1; i < 129; i++) s = s "," 300 + (i * 37 + r) % 20000; print "{\"input_ids\":[" s "],\"labels\":[" s "]}" } }' >rows.jsonl
 within() { # within NAME OPTION...: VmHWM of one step, its checkpoint included
     name=$1; shift
-    set -- --model "$M" --targets all-linear --batch 2 --max-steps 1 --set save_steps=1 --tokens-per-pass 256 "$@"
+    set -- --device cpu --model "$M" --targets all-linear --batch 2 --max-steps 1 --set save_steps=1 --tokens-per-pass 256 "$@"
     says=$("$coador" lora-train "$@" --estimate | awk '/^peak on cpu / { print $(NF - 1) }')
     "$coador" lora-train "$@" --overwrite -o out rows.jsonl 2>err
     was=$(sed -n 's/.*peak memory \([0-9]*\) MiB/\1/p' err)
@@ -18,7 +18,7 @@ within "rank 4 on two targets" --rank 4 --targets '[q_proj, v_proj]'
 within "base as bf16" --rank 16 --base-dtype bf16
 within "gate and up computed again" --rank 16 --recompute mlp
 within "layers computed again" --rank 16 --recompute layer
-set -- --model "$M" --targets all-linear --rank 16 --batch 2 --max-steps 1 --tokens-per-pass 1024 --memory-limit 300M
+set -- --device cpu --model "$M" --targets all-linear --rank 16 --batch 2 --max-steps 1 --tokens-per-pass 1024 --memory-limit 300M
 ok "a memory limit" "$coador" lora-train "$@" --overwrite -o out rows.jsonl
 cp "$T/.err" err
 ok "says what it does" grep -q 'memory-limit 300M: passes of [0-9]* tokens' err
