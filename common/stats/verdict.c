@@ -6,9 +6,15 @@
 
 static const double level = 0.05; /* of the tests; the intervals are its complement */
 
-/* Yes and no need both the corrected test and the interval; a gain that could only be smaller than what matters is a no. */
+/* Seeds that do not all point the same way, beyond what rows alone can tell */
+static bool seeds_disagree(const struct verdict *v) {
+    return v->seeds > 1 && v->holm < level && ((v->difference.ci.low > 0 && v->wins < v->seeds) || (v->difference.ci.high < 0 && v->wins > 0));
+}
+
+/* Yes and no need the corrected test, the interval and all seeds; a gain that could only be smaller than what matters is a no. */
 static enum verdict_kind judge(const struct verdict *v, double margin) {
     const struct measured *d = &v->difference;
+    if (seeds_disagree(v)) return VERDICT_OPEN;
     if (v->holm < level && d->ci.low > 0) return d->ci.high < margin ? VERDICT_YES_SMALL : VERDICT_YES;
     if (v->holm < level && d->ci.high < 0) return VERDICT_NO_REVERSE;
     return d->ci.high < margin ? VERDICT_NO : VERDICT_OPEN;
@@ -45,7 +51,9 @@ static void put_sentence(const struct verdict *v, const struct report *r, struct
     }
     put_evidence(v, r, b);
     if (v->kind == VERDICT_OPEN) {
-        if (v->difference.ci.low <= 0)
+        if (seeds_disagree(v))
+            buf_adds(b, ", clear over the rows, but the seeds do not agree: trained again it may turn");
+        else if (v->difference.ci.low <= 0)
             buf_addf(b, ", which leaves room for a gain of %.3f as well as %s", v->difference.ci.high, v->difference.ci.low < 0 ? "a loss" : "none");
         else
             buf_adds(b, ", which the correction for all pairs does not let pass");
@@ -75,8 +83,8 @@ int report_ask(struct report *r, const char *question, struct err *e) {
     v.difference = p->difference;
     if (sign < 0) v.difference = measured_reversed(p->difference);
     v.holm = p->holm;
-    v.kind = judge(&v, r->o.margin);
     count_seeds(&v, r);
+    v.kind = judge(&v, r->o.margin);
     struct buf b = BUF_INIT;
     put_sentence(&v, r, &b);
     v.sentence = buf_detach(&b);

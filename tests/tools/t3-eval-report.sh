@@ -30,6 +30,10 @@ is "facts: rows counted, tokens and seconds of the trainings, bytes of base and 
 is "what nobody said is null" "$(jq -c '[.systems.B.facts.tokens, .systems.C.facts.rows, .systems.C.facts.bytes, .systems.T.facts.price]' j.json)" '[null,null,77,null]'
 is "yes, and its reverse" "$(jq -c '[.questions[0:2][] | [.answer, .a, .seeds, .seeds_won]]' j.json)" '[["yes","A",2,2],["no, the other way round","B",2,0]]'
 is "not decidable" "$(jq -c '.questions[2] | [.answer, .seeds]' j.json)" '["not decidable",0]'
+answers a3.jsonl 30 ''; answers b3.jsonl 31 ''
+all --json - --question 'A>B' A@3=a3.jsonl B@3=b3.jsonl >s.json
+is "clear over the rows, but not with every seed" "$(jq -c '.questions[0] | [.answer, .seeds, .seeds_won, (.holm_p < 0.05)]' s.json)" '["not decidable",3,2,true]'
+is "and says so" "$(jq -r '.questions[0].sentence' s.json | grep -c 'higher in 2 of 3 seeds), clear over the rows, but the seeds do not agree')" 1
 is "the interval turns with the question" "$(jq -c '.questions | (.[0].difference.low + .[1].difference.high | fabs) < 1e-12' j.json)" true
 is "no: the interval ends below the margin" "$(all --json - --margin 0.5 --question 'C>A' | jq -r '.questions[0].sentence')" "$(all --json - --margin 0.5 --question 'C>A' | jq -r '.questions[0].sentence' | grep '^No: if C gains anything over A it is less than the 0.5 that would matter')"
 is "calibration" "$(jq -c '.systems.C.calibration | [.items, .without, (.ece * 1e9 | round), (.bins | map(.items))]' j.json)" '[40,0,225000000,[0,0,0,20,0,0,0,0,20,0]]'
