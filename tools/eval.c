@@ -80,6 +80,7 @@ static void parse(struct job *j, int argc, char **argv) {
 static void read_all(struct job *j) {
     struct err e = ERR_INIT;
     bool learn = !j->truth;
+    if (learn && j->n == 1) j->ref.alone = rowcount_new(ROWCOUNT_TABLE);
     if (j->truth) must(reference_read(&j->ref, &j->task, j->truth, j->o.cluster, &e), &e);
     for (int i = 0; i < j->n; i++)
         if (systems_add(&j->systems, &j->task, &j->ref, learn && !i, j->o.cluster, j->operands[i], &e) < 0) fail(&e);

@@ -1,6 +1,7 @@
 /* Answers aligned with a reference: see answers.h. */
 #include "common/stats/answers.h"
 #include "common/io/jsonl.h"
+#include "common/io/xxh64.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,44 +43,55 @@ static void value_text(const struct json *v, struct buf *b) {
 
 static int add_unit(struct reference *ref, const struct record *r, const char *cluster, int64_t row, struct err *e) {
     struct buf b = BUF_INIT;
-    if (cluster) {
-        const struct json *v = record_get(r, cluster);
-        if (!v) v = json_walk(record_get(r, "row"), cluster);
-        if (!v) return err_set(e, RC_INPUT, "no field %s in the record or its row, wanted by --cluster", cluster);
-        value_text(v, &b);
-    } else {
-        buf_addf(&b, "%lld", (long long)row);
+    if (!cluster) {
+        ref->n_units = row + 1;
+        return 0;
     }
-    ref->unit[row] = (int32_t)intern_add(&ref->units, b.p ? b.p : "", b.n, NULL);
+    const struct json *v = record_get(r, cluster);
+    if (!v) v = json_walk(record_get(r, "row"), cluster);
+    if (!v) return err_set(e, RC_INPUT, "no field %s in the record or its row, wanted by --cluster", cluster);
+    value_text(v, &b);
+    ref->unit[row] = (int32_t)intern_add(&ref->clusters, b.p ? b.p : "", b.n, NULL);
+    ref->n_units = ref->clusters.n;
     buf_release(&b);
     return 0;
+}
+
+/* The number of a new row. */
+static int add_id(struct reference *ref, const char *id, size_t n, int64_t *row, struct err *e) {
+    uint32_t times = 1;
+    int is_new = 1;
+    if (ref->rows == INT32_MAX) return err_set(e, RC_INPUT, "more than %d rows", INT32_MAX);
+    *row = ref->alone ? ref->rows : intern_add(&ref->ids, id, n, &is_new);
+    if (ref->alone && rowcount_add(ref->alone, xxh64(id, n), &times, e) < 0) return -1;
+    return is_new && times == 1 ? 0 : err_set(e, RC_INPUT, "id %.*s stands twice", (int)n, id);
+}
+
+static void widen_reference(struct reference *ref, const struct task *t, bool clusters) {
+    ref->cap = ref->cap ? 2 * ref->cap : 256;
+    ref->truth = xrealloc(ref->truth, (size_t)(ref->cap * t->n_fields), sizeof *ref->truth);
+    if (clusters) ref->unit = xrealloc(ref->unit, (size_t)ref->cap, sizeof *ref->unit);
 }
 
 static int add_truth(struct reference *ref, const struct task *t, const struct record *r, const char *cluster, struct err *e) {
     const char *id;
     size_t n;
-    int is_new;
+    int64_t row = -1;
     const struct json *truth = record_get(r, "truth");
     if (id_of(r, &id, &n, e) < 0) return -1;
     if (!truth) return err_set(e, RC_INPUT, "no truth: expected the true answer in field truth");
-    int64_t row = intern_add(&ref->ids, id, n, &is_new);
-    if (!is_new) return err_set(e, RC_INPUT, "id %.*s stands twice", (int)n, id);
-    if (row >= ref->cap) {
-        ref->cap = ref->cap ? 2 * ref->cap : 256;
-        ref->truth = xrealloc(ref->truth, (size_t)(ref->cap * t->n_fields), sizeof *ref->truth);
-        ref->unit = xrealloc(ref->unit, (size_t)ref->cap, sizeof *ref->unit);
-    }
+    if (add_id(ref, id, n, &row, e) < 0) return -1;
+    if (row >= ref->cap) widen_reference(ref, t, cluster);
     for (int f = 0; f < t->n_fields; f++) {
         int k = class_of(t, f, truth);
         if (k < 0) return err_set(e, RC_INPUT, "truth has no value of the schema's enum at %s", t->field[f]);
-        ref->truth[row * t->n_fields + f] = (int16_t)k;
+        ref->truth[row * t->n_fields + f] = (uint8_t)k;
     }
     ref->rows = row + 1;
     return add_unit(ref, r, cluster, row, e);
 }
 
 int reference_read(struct reference *ref, const struct task *t, const char *path, const char *cluster, struct err *e) {
-    *ref = (struct reference){0};
     struct jsonl *in = jsonl_open(path, e);
     struct record *r;
     int rc;
@@ -96,7 +108,8 @@ int reference_read(struct reference *ref, const struct task *t, const char *path
 
 void reference_release(struct reference *r) {
     intern_release(&r->ids);
-    intern_release(&r->units);
+    intern_release(&r->clusters);
+    rowcount_free(r->alone);
     free(r->truth);
     free(r->unit);
 }
@@ -122,12 +135,15 @@ static int same_truth(const struct task *t, const struct reference *ref, const s
     return 0;
 }
 
-static int row_of(const struct reference *ref, const struct record *r, int64_t *row, struct err *e) {
+/* The row of a record that did not make the reference: files mostly have the same order. */
+static int row_of(const struct answers *a, const struct task *t, const struct reference *ref, const struct record *r, int64_t *row, struct err *e) {
     const char *id;
     size_t n;
     if (id_of(r, &id, &n, e) < 0) return -1;
-    *row = intern_find(&ref->ids, id, n);
-    return *row < 0 ? err_set(e, RC_INPUT, "id %.*s is not in the reference", (int)n, id) : 0;
+    *row = intern_is(&ref->ids, a->next, id, n) ? a->next : intern_find(&ref->ids, id, n);
+    if (*row < 0) return err_set(e, RC_INPUT, "id %.*s is not in the reference", (int)n, id);
+    if (same_truth(t, ref, r, *row, e) < 0) return -1;
+    return *row < a->cap && a->state[*row] ? err_set(e, RC_INPUT, "id %.*s stands twice", (int)n, id) : 0;
 }
 
 static void widen_confidence(struct answers *a, const struct task *t, int64_t cap) {
@@ -140,11 +156,9 @@ static void make_room(struct answers *a, const struct task *t, int64_t rows) {
     if (rows <= a->cap) return;
     int64_t cap = rows < 2 * a->cap ? 2 * a->cap : rows;
     a->pred = xrealloc(a->pred, (size_t)(cap * t->n_fields), sizeof *a->pred);
-    a->valid = xrealloc(a->valid, (size_t)cap, sizeof *a->valid);
-    a->exact = xrealloc(a->exact, (size_t)cap, sizeof *a->exact);
-    a->seen = xrealloc(a->seen, (size_t)cap, sizeof *a->seen);
+    a->state = xrealloc(a->state, (size_t)cap, sizeof *a->state);
     if (a->confidence) widen_confidence(a, t, cap);
-    memset(a->seen + a->cap, 0, (size_t)(cap - a->cap) * sizeof *a->seen);
+    memset(a->state + a->cap, ANSWER_NONE, (size_t)(cap - a->cap));
     a->cap = cap;
 }
 
@@ -174,21 +188,19 @@ static void add_usage(struct answers *a, const struct record *r) {
     a->tokens_out += out;
 }
 
-static int add_answer(struct answers *a, const struct task *t, const struct reference *ref, const struct record *r, struct err *e) {
-    int64_t row;
+static int add_answer(struct answers *a, const struct task *t, const struct reference *ref, bool learn, const struct record *r, struct err *e) {
+    int64_t row = ref->rows - 1;
     struct err why;
-    if (row_of(ref, r, &row, e) < 0 || same_truth(t, ref, r, row, e) < 0) return -1;
+    if (!learn && row_of(a, t, ref, r, &row, e) < 0) return -1;
     make_room(a, t, ref->rows);
-    if (a->seen[row]) return err_set(e, RC_INPUT, "id %s stands twice", ref->ids.key[row]);
-    a->seen[row] = true;
+    a->next = row + 1;
     const struct json *parsed = record_get(r, "parsed");
     a->has_parsed = a->has_parsed || parsed;
-    a->valid[row] = parsed && parsed->type != JSON_NULL && schema_validate(t->schema, parsed, &why) == 0;
-    a->exact[row] = true;
+    bool valid = parsed && parsed->type != JSON_NULL && schema_validate(t->schema, parsed, &why) == 0;
+    a->state[row] = valid ? ANSWER_VALID : ANSWER_INVALID;
     for (int f = 0; f < t->n_fields; f++) {
-        int k = a->valid[row] ? class_of(t, f, parsed) : -1;
-        a->pred[row * t->n_fields + f] = (int16_t)(k < 0 ? t->groups[t->group_of[f]].K : k);
-        a->exact[row] = a->exact[row] && k == ref->truth[row * t->n_fields + f];
+        int k = valid ? class_of(t, f, parsed) : -1;
+        a->pred[row * t->n_fields + f] = (uint8_t)(k < 0 ? t->groups[t->group_of[f]].K : k);
     }
     add_usage(a, r);
     return add_confidence(a, t, r, row, e) < 0 ? -1 : add_logprobs(a, r, e);
@@ -196,7 +208,7 @@ static int add_answer(struct answers *a, const struct task *t, const struct refe
 
 static int none_missing(const struct answers *a, const struct reference *ref, struct err *e) {
     for (int64_t i = 0; i < ref->rows; i++)
-        if (i >= a->cap || !a->seen[i]) return err_set(e, RC_INPUT, "%s: no record for id %s of the reference", a->path, ref->ids.key[i]);
+        if (i >= a->cap || !a->state[i]) return err_set(e, RC_INPUT, "%s: no record for id %s of the reference", a->path, ref->ids.key[i]);
     return 0;
 }
 
@@ -207,20 +219,18 @@ int answers_read(struct answers *a, const struct task *t, struct reference *ref,
     int rc;
     if (!in) return -1;
     while ((rc = jsonl_next(in, &r, e)) > 0) {
-        if ((learn && add_truth(ref, t, r, cluster, e) < 0) || add_answer(a, t, ref, r, e) < 0) rc = where(e, jsonl_name(in), r);
+        if ((learn && add_truth(ref, t, r, cluster, e) < 0) || add_answer(a, t, ref, learn, r, e) < 0) rc = where(e, jsonl_name(in), r);
         record_free(r);
         if (rc < 0) break;
     }
     if (!rc && !ref->rows) rc = err_set(e, RC_INPUT, "%s: no record, expected at least one", jsonl_name(in));
-    if (!rc) rc = none_missing(a, ref, e);
+    if (!rc && !learn) rc = none_missing(a, ref, e);
     jsonl_close(in);
     return rc;
 }
 
 void answers_release(struct answers *a) {
     free(a->pred);
-    free(a->valid);
-    free(a->exact);
-    free(a->seen);
+    free(a->state);
     free(a->confidence);
 }

@@ -46,14 +46,21 @@ static int by_distance(const void *a, const void *b) {
     return x->row < y->row ? -1 : x->row > y->row;
 }
 
+static void keep_first(struct differing *d, int most) {
+    qsort(d->rows, (size_t)d->n, sizeof *d->rows, by_distance);
+    if (d->n > most) d->n = most;
+}
+
 static void choose(struct differing *d, const struct task *t, const struct reference *ref, const struct systems *s, int most) {
-    d->rows = xcalloc((size_t)ref->rows, sizeof *d->rows);
+    d->rows = xcalloc(2 * (size_t)most, sizeof *d->rows);
     for (int64_t row = 0; row < ref->rows; row++) {
         struct differing_row x = compare(t, &s->v[d->teacher], &s->v[d->student], row);
-        if (x.distance > 0) d->rows[d->total++] = x;
+        if (!(x.distance > 0)) continue;
+        d->total++;
+        d->rows[d->n++] = x;
+        if (d->n == 2 * most) keep_first(d, most);
     }
-    qsort(d->rows, (size_t)d->total, sizeof *d->rows, by_distance);
-    d->n = d->total < most ? (int)d->total : most;
+    keep_first(d, most);
 }
 
 /* ---- what they said ---- */

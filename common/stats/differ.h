@@ -5,7 +5,7 @@
 
 struct said {           /* by one run of a system about one row */
     int run;
-    int16_t *pred;      /* (fields) class, K of the field's group = unparsed; borrowed from the answers */
+    uint8_t *pred;      /* (fields) class, K of the field's group = unparsed; borrowed from the answers */
     double confidence;  /* mean over fields; NaN: none */
     char *reasoning;    /* NULL: none in the record */
     char *error;        /* the record's; NULL: none */

@@ -1,6 +1,7 @@
 /* The fields of a schema and their groups: see answers.h. */
 #include "common/stats/answers.h"
 #include "common/stats/confusion.h"
+#include "common/stats/tally.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,13 @@ static void name_group(struct task *t, int g) {
     buf_release(&b);
 }
 
+/* Of a run's counts (tally.h). */
+static int check_cells(const struct task *t, struct err *e) {
+    int64_t n = TALLY_GROUPS;
+    for (int g = 0; g < t->n_groups; g++) n += (int64_t)t->groups[g].K * (t->groups[g].K + 1);
+    return n <= UNITS_CELLS ? 0 : err_set(e, RC_INPUT, "too many values in %d groups of fields: %lld pairs of them, at most %d can be counted", t->n_groups, (long long)n, UNITS_CELLS);
+}
+
 int task_init(struct task *t, const struct schema *s, struct err *e) {
     *t = (struct task){.schema = s, .n_fields = schema_n_fields(s)};
     if (!t->n_fields) return err_set(e, RC_INPUT, "the schema has no property with an enum of strings: nothing to score");
@@ -56,7 +64,7 @@ int task_init(struct task *t, const struct schema *s, struct err *e) {
         t->groups[t->group_of[i]].n_fields++;
     }
     for (int g = 0; g < t->n_groups; g++) name_group(t, g);
-    return 0;
+    return check_cells(t, e);
 }
 
 void task_release(struct task *t) {

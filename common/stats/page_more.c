@@ -145,7 +145,7 @@ static void put_reasoning(struct buf *b, const struct view *v, int system, const
 
 static void differing_row(struct buf *b, const struct view *v, const struct differing_row *x, int n) {
     const struct task *t = v->r->task;
-    const int16_t *truth = v->r->ref->truth + x->row * t->n_fields;
+    const uint8_t *truth = v->r->ref->truth + x->row * t->n_fields;
     bool cells = false;
     for (int f = 0; f < t->n_fields; f++) cells = cells || (x->text && x->text[f]);
     buf_addf(b, "<div class=\"row\"><h3>%d. id ", n);

@@ -32,18 +32,27 @@ static void make_group(struct group_result *r, const struct tally *t, int g, con
     free(s);
 }
 
+/* The tables of n runs, over again until there are `many`; give. */
+static const struct units **again(const struct units *runs, int n, int many) {
+    const struct units **x = xcalloc((size_t)many, sizeof *x);
+    for (int k = 0; k < many; k++) x[k] = &runs[k % n];
+    return x;
+}
+
 /* Every statistic of a system with its interval, from one resampling; give. */
-static struct measured *measure(const struct tally *t, const int64_t *by_unit, const int64_t *total, int runs, const struct report_options *o) {
+static struct measured *measure(const struct tally *t, const struct units *units, const int64_t *total, int runs, const struct report_options *o) {
     struct tally_arg arg = {t, runs, 0};
+    const struct units **tables = again(units, runs, runs);
     int n = system_statistics_n(t);
     double *v = xcalloc((size_t)n, sizeof *v);
     struct interval *ci = xcalloc((size_t)n, sizeof *ci);
     struct measured *m = xcalloc((size_t)n, sizeof *m);
     system_statistics(total, &arg, v);
-    bootstrap(by_unit, t->U, runs * t->cells, system_statistics, &arg, n, o->bootstrap, o->seed, ci);
+    bootstrap(tables, runs, system_statistics, &arg, n, o->bootstrap, o->seed, ci);
     for (int i = 0; i < n; i++) m[i] = (struct measured){v[i], ci[i]};
     free(v);
     free(ci);
+    free(tables);
     return m;
 }
 
@@ -64,11 +73,11 @@ static void add_answers(struct system_result *r, const struct system *s) {
     r->tokens_out = usage ? (double)out / (double)usage : NAN;
 }
 
-static void make_system(struct report *r, int i, const struct tally *t) {
+static void make_system(struct report *r, int i, const struct tally *t, const struct units *units) {
     const struct system *s = &r->in->v[i];
     struct system_result *x = &r->systems[i];
-    int64_t *by_unit = tally_system(t, r->ref, s, 1), *total = tally_total(by_unit, t->U, s->n_runs * t->cells);
-    struct measured *m = measure(t, by_unit, total, s->n_runs, &r->o);
+    int64_t *total = tally_total(units, s->n_runs);
+    struct measured *m = measure(t, units, total, s->n_runs, &r->o);
     x->name = s->name;
     x->n_runs = s->n_runs;
     x->valid = m[STAT_VALID];
@@ -81,7 +90,6 @@ static void make_system(struct report *r, int i, const struct tally *t) {
     add_answers(x, s);
     calibration_of(&x->calibration, s, r->task, r->ref);
     for (int f = 0; f < N_FACTS; f++) x->facts.v[f] = NAN;
-    free(by_unit);
     free(total);
     free(m);
 }
@@ -99,22 +107,44 @@ static void count_items(struct pair_result *p, const struct report *r, const str
 
 static int gcd(int a, int b) { return b ? gcd(b, a % b) : a; }
 
-/* All tests of one pair. Systems with different numbers of runs are swapped as if each had the least common multiple, its runs
-   over again: the mean over runs stays what it is. */
-static void test_pair(struct report *r, int i, int j, const struct tally *t) {
+/* Permutation tests. Systems with different numbers of runs are swapped as if each had the least common multiple, its runs over
+   again: the mean over runs stays what it is. */
+static void swap_pair(const struct report *r, const struct system *a, const struct system *b, const struct tally *t, struct units *const *units, double *d, double *p) {
+    int runs = a->n_runs / gcd(a->n_runs, b->n_runs) * b->n_runs;
+    struct tally_arg arg = {t, runs, 0};
+    struct units *gap = xcalloc((size_t)runs, sizeof *gap);
+    int64_t *sum = xcalloc(2 * (size_t)runs * (size_t)t->cells, sizeof *sum), *of_a = sum, *of_b = sum + (int64_t)runs * t->cells;
+    for (int k = 0; k < runs; k++) {
+        gap[k] = tally_gap(t, &a->runs[k % a->n_runs].answers, &b->runs[k % b->n_runs].answers);
+        units_sum(&units[0][k % a->n_runs], NULL, of_a + (int64_t)k * t->cells);
+        units_sum(&units[1][k % b->n_runs], NULL, of_b + (int64_t)k * t->cells);
+    }
+    const struct units **gaps = again(gap, runs, runs);
+    permutation_tests(&(struct swaps){runs, of_a, of_b, gaps}, score_statistics, &arg, score_statistics_n(t), r->o.permutations, r->o.seed, d, p);
+    for (int k = 0; k < runs; k++) units_release(&gap[k]);
+    free(gap);
+    free(gaps);
+    free(sum);
+}
+
+/* The intervals of the difference. */
+static void measure_pair(const struct report *r, const struct system *a, const struct system *b, const struct tally *t, struct units *const *units, struct interval *ci) {
+    struct tally_arg arg = {t, a->n_runs, b->n_runs};
+    const struct units **x = xcalloc((size_t)(a->n_runs + b->n_runs), sizeof *x);
+    for (int k = 0; k < a->n_runs; k++) x[k] = &units[0][k];
+    for (int k = 0; k < b->n_runs; k++) x[a->n_runs + k] = &units[1][k];
+    bootstrap(x, a->n_runs + b->n_runs, difference_statistics, &arg, score_statistics_n(t), r->o.bootstrap, r->o.seed, ci);
+    free(x);
+}
+
+/* All tests of one pair; units: the tables of i's runs, and of j's. */
+static void test_pair(struct report *r, int i, int j, const struct tally *t, struct units *const *units) {
     const struct system *a = &r->in->v[i], *b = &r->in->v[j];
-    int n = score_statistics_n(t), runs = a->n_runs / gcd(a->n_runs, b->n_runs) * b->n_runs, first = r->main_group < 0 ? 0 : 1;
-    int64_t *ca = tally_system(t, r->ref, a, runs / a->n_runs), *cb = tally_system(t, r->ref, b, runs / b->n_runs);
-    struct tally_arg one = {t, runs, 0}, two = {t, a->n_runs, b->n_runs};
+    int n = score_statistics_n(t), first = r->main_group < 0 ? 0 : 1;
     double *d = xcalloc(2 * (size_t)n, sizeof *d), *p = d + n;
     struct interval *ci = xcalloc((size_t)n, sizeof *ci);
-    permutation_tests(ca, cb, t->U, runs * t->cells, score_statistics, &one, n, r->o.permutations, r->o.seed, d, p);
-    free(ca);
-    free(cb);
-    ca = tally_system(t, r->ref, a, 1);
-    cb = tally_system(t, r->ref, b, 1);
-    int64_t *both = tally_join(ca, a->n_runs * t->cells, cb, b->n_runs * t->cells, t->U);
-    bootstrap(both, t->U, (a->n_runs + b->n_runs) * t->cells, difference_statistics, &two, n, r->o.bootstrap, r->o.seed, ci);
+    swap_pair(r, a, b, t, units, d, p);
+    measure_pair(r, a, b, t, units, ci);
     for (int k = first; k < n; k++) {
         struct pair_result *x = &r->pairs[r->n_pairs++];
         *x = (struct pair_result){.a = i, .b = j, .group = k - 1, .difference = {d[k], ci[k]}, .p = p[k], .mcnemar_p = NAN};
@@ -122,9 +152,6 @@ static void test_pair(struct report *r, int i, int j, const struct tally *t) {
         count_items(x, r, &a->runs[0].answers, &b->runs[0].answers);
         x->mcnemar_p = mcnemar(x->only_a, x->only_b);
     }
-    free(ca);
-    free(cb);
-    free(both);
     free(d);
     free(ci);
 }
@@ -142,6 +169,24 @@ static void correct_pairs(struct report *r, int group) {
     free(adjusted);
 }
 
+/* Each system's runs, counted by unit; give: release_counts. */
+static struct units **count_all(const struct tally *t, const struct systems *s) {
+    struct units **x = xcalloc((size_t)s->n, sizeof *x);
+    for (int i = 0; i < s->n; i++) {
+        x[i] = xcalloc((size_t)s->v[i].n_runs, sizeof **x);
+        for (int k = 0; k < s->v[i].n_runs; k++) x[i][k] = tally_run(t, &s->v[i].runs[k].answers);
+    }
+    return x;
+}
+
+static void release_counts(struct units **x, const struct systems *s) {
+    for (int i = 0; i < s->n; i++) {
+        for (int k = 0; k < s->v[i].n_runs; k++) units_release(&x[i][k]);
+        free(x[i]);
+    }
+    free(x);
+}
+
 void report_make(struct report *r, const struct task *t, const struct reference *ref, const struct systems *s, const struct report_options *o) {
     struct tally tally;
     *r = (struct report){.task = t, .ref = ref, .in = s, .o = *o, .n_systems = s->n, .main_group = t->n_groups > 1 ? -1 : 0};
@@ -149,11 +194,13 @@ void report_make(struct report *r, const struct task *t, const struct reference 
     r->pairs = xcalloc((size_t)s->n * (size_t)s->n * (size_t)(t->n_groups + 1), sizeof *r->pairs);
     r->differing.teacher = r->differing.student = -1;
     tally_init(&tally, t, ref);
-    for (int i = 0; i < s->n; i++) make_system(r, i, &tally);
+    struct units **units = count_all(&tally, s);
+    for (int i = 0; i < s->n; i++) make_system(r, i, &tally, units[i]);
     for (int i = 0; i < s->n; i++)
         for (int j = i + 1; j < s->n; j++)
-            if (r->systems[i].classified && r->systems[j].classified) test_pair(r, i, j, &tally);
+            if (r->systems[i].classified && r->systems[j].classified) test_pair(r, i, j, &tally, (struct units *const[]){units[i], units[j]});
     for (int g = r->main_group; g < t->n_groups; g++) correct_pairs(r, g);
+    release_counts(units, s);
     tally_release(&tally);
 }
 
@@ -206,5 +253,5 @@ bool report_metric(const struct report *r, const char *name, double *value) {
 
 void report_units(const struct report *r, struct buf *b) {
     buf_addf(b, "%lld rows", (long long)r->ref->rows);
-    if (r->o.cluster) buf_addf(b, " in %lld clusters (%s)", (long long)r->ref->units.n, r->o.cluster);
+    if (r->o.cluster) buf_addf(b, " in %lld clusters (%s)", (long long)r->ref->n_units, r->o.cluster);
 }

@@ -235,7 +235,7 @@ static void json_differing(const struct report *r, struct buf *b) {
 void report_json(const struct report *r, struct buf *b) {
     buf_addc(b, '{');
     put_number(b, "rows", (double)r->ref->rows);
-    put_number(b, "units", (double)r->ref->units.n);
+    put_number(b, "units", (double)r->ref->n_units);
     if (r->o.title) put_string(b, "title", r->o.title);
     open_as(b, "notes", '[');
     for (int i = 0; i < r->o.n_notes; i++) put_string(b, NULL, r->o.notes[i]);

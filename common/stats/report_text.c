@@ -114,8 +114,8 @@ static void text_verdicts(const struct report *r, struct buf *b) {
 }
 
 void report_text(const struct report *r, struct buf *b) {
-    buf_addf(b, "%lld rows in %lld %s; 95 %% intervals by bootstrap over them\n\n", (long long)r->ref->rows, (long long)r->ref->units.n,
-        r->ref->units.n == r->ref->rows ? "units" : "clusters");
+    buf_addf(b, "%lld rows in %lld %s; 95 %% intervals by bootstrap over them\n\n", (long long)r->ref->rows, (long long)r->ref->n_units,
+        r->ref->n_units == r->ref->rows ? "units" : "clusters");
     text_systems(r, b);
     for (int g = 0; g < r->task->n_groups; g++) text_group(r, g, b);
     text_pairs(r, b);

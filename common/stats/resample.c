@@ -1,7 +1,6 @@
 /* Resampling: see resample.h. */
 #include "common/stats/resample.h"
 #include "common/io/buf.h"
-#include "common/io/err.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,49 +32,34 @@ static double quantile(const double *sorted, int n, double q) {
     return i + 1 < n ? sorted[i] + (at - i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
 }
 
-static void add_cells(int64_t *sum, const int64_t *unit, int cells) {
-    for (int k = 0; k < cells; k++) sum[k] += unit[k];
-}
-
-/* The cells of units that are not zero: few, where an answer counts in one cell of a field's many. */
-struct sparse {
-    struct { int32_t cell, count; } *x;
-    size_t *from; /* of each unit in x, and the end */
-};
-
-static struct sparse sparse(const int64_t *by_unit, int U, int cells) {
-    struct sparse s = {.from = xcalloc((size_t)U + 1, sizeof *s.from)};
-    size_t n = 0, cap = 0;
-    for (int u = 0; u < U; u++) {
-        for (int k = 0; k < cells; k++) {
-            int64_t count = by_unit[(int64_t)u * cells + k];
-            if (!count) continue;
-            if (count != (int32_t)count) BUG("a unit counts %lld", (long long)count);
-            GROW(s.x, n, cap);
-            s.x[n].cell = k;
-            s.x[n++].count = (int32_t)count;
-        }
-        s.from[u + 1] = n;
+/* (cells of all tables) set to their units' counts, each times[unit] times. */
+static void sum_tables(const struct units *const *x, int tables, const int32_t *times, int64_t *sum) {
+    for (int k = 0; k < tables; sum += x[k++]->cells) {
+        memset(sum, 0, (size_t)x[k]->cells * sizeof *sum);
+        units_sum(x[k], times, sum);
     }
-    return s;
 }
 
-/* The sums of U units drawn with replacement. First how often each is drawn: then they are gone through in order, not at random. */
-static void resample(const struct sparse *s, int U, uint64_t *seed, int32_t *drawn, int64_t *sum) {
+static size_t all_cells(const struct units *const *x, int tables) {
+    size_t n = 0;
+    for (int k = 0; k < tables; k++) n += (size_t)x[k]->cells;
+    return n;
+}
+
+/* How often each of U units comes when U are drawn with replacement: units are then gone through in order, not at random. */
+static void draw(int32_t *drawn, int U, uint64_t *seed) {
     memset(drawn, 0, (size_t)U * sizeof *drawn);
     for (int u = 0; u < U; u++) drawn[random_below(seed, (uint64_t)U)]++;
-    for (int u = 0; u < U; u++)
-        for (size_t i = s->from[u]; i < s->from[u + 1]; i++) sum[s->x[i].cell] += (int64_t)drawn[u] * s->x[i].count;
 }
 
-void bootstrap(const int64_t *by_unit, int U, int cells, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, struct interval *ci) {
+void bootstrap(const struct units *const *x, int tables, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, struct interval *ci) {
+    int U = x[0]->U;
     double *value = xcalloc((size_t)times * (size_t)n, sizeof *value), *now = xcalloc((size_t)n, sizeof *now);
-    int64_t *sum = xcalloc((size_t)cells, sizeof *sum);
+    int64_t *sum = xcalloc(all_cells(x, tables), sizeof *sum);
     int32_t *drawn = xcalloc((size_t)U, sizeof *drawn);
-    struct sparse s = sparse(by_unit, U, cells);
     for (int t = 0; t < times; t++) {
-        memset(sum, 0, (size_t)cells * sizeof *sum);
-        resample(&s, U, &seed, drawn, sum);
+        draw(drawn, U, &seed);
+        sum_tables(x, tables, drawn, sum);
         f(sum, arg, now);
         for (int k = 0; k < n; k++) value[(size_t)k * (size_t)times + (size_t)t] = now[k];
     }
@@ -88,57 +72,45 @@ void bootstrap(const int64_t *by_unit, int U, int cells, statistics_fn *f, const
     free(now);
     free(sum);
     free(drawn);
-    free(s.x);
-    free(s.from);
 }
 
-struct swap_table { /* what the swaps of units change */
-    int64_t *sum_a, *total, *gap; /* (cells); a + b, (cells); b - a, (U, cells) */
-    int U, cells;
-};
-
-static struct swap_table swap_table(const int64_t *a, const int64_t *b, int U, int cells) {
-    struct swap_table t = {.U = U, .cells = cells};
-    t.sum_a = xcalloc((size_t)cells, sizeof *t.sum_a);
-    t.total = xcalloc((size_t)cells, sizeof *t.total);
-    t.gap = xcalloc((size_t)U * (size_t)cells, sizeof *t.gap);
-    for (int64_t i = 0; i < (int64_t)U * cells; i++) {
-        t.sum_a[i % cells] += a[i];
-        t.total[i % cells] += a[i] + b[i];
-        t.gap[i] = b[i] - a[i];
-    }
-    return t;
-}
-
-/* The statistics' differences when the units whose bit is set are swapped (seed NULL: none). */
-static void differences(const struct swap_table *t, statistics_fn *f, const void *arg, int n, uint64_t *seed, int64_t *sums, double *d) {
-    int64_t *a = sums, *b = sums + t->cells;
+/* Which units are swapped: 1 or 0, as the next bits say. */
+static void draw_swaps(int32_t *swapped, int U, uint64_t *seed) {
     uint64_t bits = 0;
-    memcpy(a, t->sum_a, (size_t)t->cells * sizeof *a);
-    for (int u = 0; seed && u < t->U; u++) {
+    for (int u = 0; u < U; u++) {
         if (u % 64 == 0) bits = random_next(seed);
-        if (bits >> u % 64 & 1) add_cells(a, t->gap + (int64_t)u * t->cells, t->cells);
+        swapped[u] = (int32_t)(bits >> u % 64 & 1);
     }
-    for (int k = 0; k < t->cells; k++) b[k] = t->total[k] - a[k];
+}
+
+/* The statistics' differences when the swapped units' cells change sides (sums: 2 · cells, d: 2 · n, of which the first n are it). */
+static void differences(const struct swaps *s, size_t cells, statistics_fn *f, const void *arg, int n, const int32_t *swapped, int64_t *sums, double *d) {
+    int64_t *a = sums, *b = sums + cells;
+    sum_tables(s->gap, s->tables, swapped, a);
+    for (size_t k = 0; k < cells; k++) {
+        b[k] = s->b[k] - a[k];
+        a[k] += s->a[k];
+    }
     f(a, arg, d);
     f(b, arg, d + n);
     for (int k = 0; k < n; k++) d[k] -= d[n + k];
 }
 
-void permutation_tests(const int64_t *a, const int64_t *b, int U, int cells, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, double *difference, double *p) {
-    struct swap_table t = swap_table(a, b, U, cells);
-    int64_t *sums = xcalloc(2 * (size_t)cells, sizeof *sums);
+void permutation_tests(const struct swaps *s, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, double *difference, double *p) {
+    int U = s->gap[0]->U;
+    size_t cells = all_cells(s->gap, s->tables);
+    int32_t *swapped = xcalloc((size_t)U, sizeof *swapped);
+    int64_t *sums = xcalloc(2 * cells, sizeof *sums);
     double *d = xcalloc(2 * (size_t)n, sizeof *d);
-    differences(&t, f, arg, n, NULL, sums, d);
+    differences(s, cells, f, arg, n, swapped, sums, d);
     for (int k = 0; k < n; k++) difference[k] = d[k], p[k] = 1;
     for (int i = 0; i < times; i++) {
-        differences(&t, f, arg, n, &seed, sums, d);
+        draw_swaps(swapped, U, &seed);
+        differences(s, cells, f, arg, n, swapped, sums, d);
         for (int k = 0; k < n; k++) p[k] += fabs(d[k]) >= fabs(difference[k]) - 1e-12; /* sums of the same counts in another order must tie */
     }
     for (int k = 0; k < n; k++) p[k] /= 1.0 + times;
-    free(t.sum_a);
-    free(t.total);
-    free(t.gap);
+    free(swapped);
     free(sums);
     free(d);
 }

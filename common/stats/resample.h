@@ -2,21 +2,26 @@
    Everything is a function of the seed. */
 #ifndef COADOR_RESAMPLE_H
 #define COADOR_RESAMPLE_H
-#include <stdint.h>
+#include "common/stats/units.h"
 
-/* Statistics of summed counts: sets out[0..n). Counts of one table by unit: U × cells int64, summed over the unit's items. */
+/* Statistics of summed counts: sets out[0..n). The cells of several tables stand one behind another. */
 typedef void statistics_fn(const int64_t *cells, const void *arg, double *out);
 
 struct interval {
     double low, high; /* percentile bootstrap (Efron and Tibshirani 1993, ch. 13) */
 };
-/* Draws U units with replacement `times` times: 95 % intervals ci[n] of the n statistics of the summed cells. The same seed
-   and U draw the same units, whatever the table. */
-void bootstrap(const int64_t *by_unit, int U, int cells, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, struct interval *ci);
+/* Draws U units, the same of all the tables, with replacement `times` times: 95 % intervals ci[n] of the n statistics of the
+   summed cells. The same seed and U draw the same units, whatever the tables. */
+void bootstrap(const struct units *const *x, int tables, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, struct interval *ci);
 
-/* Paired permutation tests of f(a) - f(b): within each unit the two tables' cells are swapped or not.
+/* Paired permutation tests of f(a) - f(b): within each unit the cells of a's and b's tables are swapped or not.
    Two-sided p[n] = (1 + #{|d*| >= |d|}) / (1 + times), for the observed d in difference[n]. */
-void permutation_tests(const int64_t *a, const int64_t *b, int U, int cells, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, double *difference, double *p);
+struct swaps {
+    int tables;                     /* of a, and of b */
+    const int64_t *a, *b;           /* sums over units, one table behind another */
+    const struct units *const *gap; /* of each table: b's counts less a's */
+};
+void permutation_tests(const struct swaps *s, statistics_fn *f, const void *arg, int n, int times, uint64_t seed, double *difference, double *p);
 
 /* Holm's step-down correction of n p-values (Scand. J. Statist. 6, 1979): adjusted[i] belongs to p[i]. */
 void holm(const double *p, int n, double *adjusted);

@@ -4,54 +4,96 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The rows sorted by unit, in their order within each: a counting sort. */
+static void sort_rows(struct tally *t) {
+    t->rows = xcalloc((size_t)t->ref->rows, sizeof *t->rows);
+    t->from = xcalloc((size_t)t->U + 2, sizeof *t->from);
+    int32_t *next = t->from + 1;
+    for (int64_t row = 0; row < t->ref->rows; row++) next[t->ref->unit[row] + 1]++;
+    for (int u = 0; u < t->U; u++) next[u + 1] += next[u];
+    for (int64_t row = 0; row < t->ref->rows; row++) t->rows[next[t->ref->unit[row]]++] = (int32_t)row;
+}
+
 void tally_init(struct tally *t, const struct task *task, const struct reference *ref) {
-    *t = (struct tally){.task = task, .U = (int)ref->units.n, .cells = TALLY_GROUPS};
+    *t = (struct tally){.task = task, .ref = ref, .U = (int)ref->n_units, .cells = TALLY_GROUPS};
     t->at = xcalloc((size_t)task->n_groups, sizeof *t->at);
     for (int g = 0; g < task->n_groups; g++) {
         t->at[g] = t->cells;
         t->cells += task->groups[g].K * (task->groups[g].K + 1);
     }
+    if (ref->unit) sort_rows(t);
 }
 
-void tally_release(struct tally *t) { free(t->at); }
+void tally_release(struct tally *t) {
+    free(t->at);
+    free(t->rows);
+    free(t->from);
+}
 
-/* One row of one run into the run's cells of its unit. */
-static void count_row(const struct tally *t, const struct reference *ref, const struct answers *a, int64_t row, int64_t *c) {
+/* ---- counting one unit ---- */
+struct counter {
+    int64_t *count; /* (cells), zero but for those in `touched` */
+    int *touched;   /* some more than once */
+    size_t n, cap;
+};
+
+static void count(struct counter *c, int cell, int sign) {
+    if (!c->count[cell]) {
+        GROW(c->touched, c->n, c->cap);
+        c->touched[c->n++] = cell;
+    }
+    c->count[cell] += sign;
+}
+
+static void count_row(struct counter *c, const struct tally *t, const struct answers *a, int64_t row, int sign) {
     const struct task *task = t->task;
-    c[TALLY_ROWS]++;
-    c[TALLY_VALID] += a->valid[row];
-    c[TALLY_EXACT] += a->exact[row];
+    const uint8_t *truth = t->ref->truth + row * task->n_fields, *pred = a->pred + row * task->n_fields;
+    count(c, TALLY_ROWS, sign);
+    if (a->state[row] == ANSWER_VALID) count(c, TALLY_VALID, sign);
+    if (!memcmp(truth, pred, (size_t)task->n_fields)) count(c, TALLY_EXACT, sign);
     for (int f = 0; f < task->n_fields; f++) {
         int g = task->group_of[f];
-        int64_t i = row * task->n_fields + f;
-        c[t->at[g] + ref->truth[i] * (task->groups[g].K + 1) + a->pred[i]]++;
+        count(c, t->at[g] + truth[f] * (task->groups[g].K + 1) + pred[f], sign);
     }
 }
 
-int64_t *tally_system(const struct tally *t, const struct reference *ref, const struct system *s, int repeat) {
-    int64_t wide = (int64_t)repeat * s->n_runs * t->cells;
-    int64_t *c = xcalloc((size_t)t->U * (size_t)wide, sizeof *c);
-    for (int64_t row = 0; row < ref->rows; row++)
-        for (int k = 0; k < repeat * s->n_runs; k++)
-            count_row(t, ref, &s->runs[k % s->n_runs].answers, row, c + ref->unit[row] * wide + (int64_t)k * t->cells);
-    return c;
+/* The counted cells become the next unit, and zero. */
+static void end_unit(struct counter *c, struct units *to) {
+    for (size_t i = 0; i < c->n; i++) {
+        units_put(to, c->touched[i], c->count[c->touched[i]]);
+        c->count[c->touched[i]] = 0;
+    }
+    units_end(to);
+    c->n = 0;
 }
 
-int64_t *tally_total(const int64_t *by_unit, int U, int cells) {
-    int64_t *sum = xcalloc((size_t)cells, sizeof *sum);
-    for (int64_t i = 0; i < (int64_t)U * cells; i++) sum[i % cells] += by_unit[i];
+static struct units tally(const struct tally *t, const struct answers *a, const struct answers *less) {
+    struct counter c = {.count = xcalloc((size_t)t->cells, sizeof *c.count)};
+    struct units x;
+    units_init(&x, t->cells);
+    for (int u = 0; u < t->U; u++) {
+        for (int32_t i = t->from ? t->from[u] : u; i < (t->from ? t->from[u + 1] : u + 1); i++) {
+            int64_t row = t->rows ? t->rows[i] : i;
+            count_row(&c, t, a, row, 1);
+            if (less) count_row(&c, t, less, row, -1);
+        }
+        end_unit(&c, &x);
+    }
+    free(c.count);
+    free(c.touched);
+    return x;
+}
+
+struct units tally_run(const struct tally *t, const struct answers *a) { return tally(t, a, NULL); }
+struct units tally_gap(const struct tally *t, const struct answers *a, const struct answers *b) { return tally(t, b, a); }
+
+int64_t *tally_total(const struct units *runs, int n) {
+    int64_t *sum = xcalloc((size_t)n * (size_t)runs->cells, sizeof *sum);
+    for (int k = 0; k < n; k++) units_sum(&runs[k], NULL, sum + (int64_t)k * runs->cells);
     return sum;
 }
 
-int64_t *tally_join(const int64_t *a, int ca, const int64_t *b, int cb, int U) {
-    int64_t *c = xcalloc((size_t)U * (size_t)(ca + cb), sizeof *c);
-    for (int64_t u = 0; u < U; u++) {
-        memcpy(c + u * (ca + cb), a + u * ca, (size_t)ca * sizeof *c);
-        memcpy(c + u * (ca + cb) + ca, b + u * cb, (size_t)cb * sizeof *c);
-    }
-    return c;
-}
-
+/* ---- statistics ---- */
 static double share(int64_t a, int64_t b) { return b ? (double)a / (double)b : 0; }
 
 int system_statistics_n(const struct tally *t) { return STAT_GROUPS + STATS_A_GROUP * t->task->n_groups; }

@@ -1,6 +1,6 @@
 /* Counts of answers by unit, and the statistics that resampling draws from them.
-   A run's cells in one unit: rows, valid rows, exact rows, then each group's confusion counts (confusion.h). A system's cells
-   are its runs' one behind another, so that a unit is drawn with all its runs: seeds are not independent articles. */
+   A run's cells in one unit: rows, valid rows, exact rows, then each group's confusion counts (confusion.h). A system's are its
+   runs' one behind another, and a unit is drawn with all its runs: seeds are not independent articles. */
 #ifndef COADOR_TALLY_H
 #define COADOR_TALLY_H
 #include "common/stats/resample.h"
@@ -8,17 +8,20 @@
 
 enum { TALLY_ROWS, TALLY_VALID, TALLY_EXACT, TALLY_GROUPS };
 struct tally {
-    const struct task *task;
+    const struct task *task;   /* borrowed, as ref */
+    const struct reference *ref;
     int U, cells;              /* units; cells of a run */
     int *at;                   /* of each group's counts in them */
+    int32_t *rows, *from;      /* private: the rows by unit, and where each unit's begin (U + 1); NULL: each row is its own */
 };
 void tally_init(struct tally *t, const struct task *task, const struct reference *ref);
 void tally_release(struct tally *t);
-/* (U, repeat·n_runs·cells), the runs in order and so over again `repeat` times; give: free(3). */
-int64_t *tally_system(const struct tally *t, const struct reference *ref, const struct system *s, int repeat);
-int64_t *tally_total(const int64_t *by_unit, int U, int cells); /* (cells); give: free(3) */
+/* A run's counts; give: units_release. */
+struct units tally_run(const struct tally *t, const struct answers *a);
+struct units tally_gap(const struct tally *t, const struct answers *a, const struct answers *b); /* b's less a's */
+int64_t *tally_total(const struct units *runs, int n); /* (n·cells), one run behind another; give: free(3) */
 
-/* The arg of the statistics: how many runs a table holds; of a joined table, also those of its second part. */
+/* The arg of the statistics: how many runs there are; of a difference, also those of its second part. */
 struct tally_arg {
     const struct tally *tally;
     int runs, second;
@@ -33,6 +36,4 @@ int score_statistics_n(const struct tally *t);
 void score_statistics(const int64_t *cells, const void *arg, double *out);
 /* The first part's minus the second's. */
 void difference_statistics(const int64_t *cells, const void *arg, double *out);
-/* (U, ca + cb): tables side by side; give: free(3). */
-int64_t *tally_join(const int64_t *a, int ca, const int64_t *b, int cb, int U);
 #endif

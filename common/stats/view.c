@@ -70,7 +70,7 @@ void view_method(const struct report *r, struct buf *b) {
     buf_addf(b, "%s. A row without a valid answer counts as wrong in every field. ", many ? ", the mean over their seeds" : "");
     buf_addf(b, "Intervals are 95 %% percentile bootstrap intervals from %d resamples of ", r->o.bootstrap);
     if (r->o.cluster)
-        buf_addf(b, "%lld clusters (the rows of one %s stay together)", (long long)r->ref->units.n, r->o.cluster);
+        buf_addf(b, "%lld clusters (the rows of one %s stay together)", (long long)r->ref->n_units, r->o.cluster);
     else
         buf_addf(b, "%lld rows", (long long)r->ref->rows);
     buf_adds(b, many ? ", each drawn with the answers of all seeds. " : ". ");

@@ -1,7 +1,7 @@
 /* How often each 64-bit hash has come, in memory that does not grow: the newest ones stand in a table, the others in sorted
    runs, nameless files in TMPDIR of 16 bytes a hash. A filter (Bloom's, each hash in one cache line: Putze, Sanders, Singler
    2007) says of a new hash that no run has it, wrongly of 2 in 10,000 after a million and of one in four after ten, which
-   then cost a few reads each. Hashes must be spread evenly, as SHA-256's are. */
+   then cost a few reads each. Hashes must be spread evenly, as those of SHA-256 and XXH64 are. */
 #ifndef COADOR_ROWCOUNT_H
 #define COADOR_ROWCOUNT_H
 #include "common/io/err.h"

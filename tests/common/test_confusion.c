@@ -76,37 +76,84 @@ static void share(const int64_t *c, const void *arg, double *out) {
     *out = c[1] ? (double)c[0] / (double)c[1] : 0;
 }
 
+/* 12 units, all right in a, none in b. */
 static void test_permutation(void **state) {
     (void)state;
-    int64_t a[2 * 12], b[2 * 12];
+    const int64_t a[2] = {12, 12}, b[2] = {0, 12};
+    struct units none, all;
+    const struct units *no_gap = &none, *gap = &all;
     double d, p, again;
+    units_init(&none, 2);
+    units_init(&all, 2);
     for (int i = 0; i < 12; i++) {
-        a[2 * i] = 1, b[2 * i] = 0;
-        a[2 * i + 1] = b[2 * i + 1] = 1;
+        units_end(&none);
+        units_put(&all, 0, -1);
+        units_end(&all);
     }
-    permutation_tests(a, a, 12, 2, share, NULL, 1, 1000, 1, &d, &p);
+    permutation_tests(&(struct swaps){1, a, a, &no_gap}, share, NULL, 1, 1000, 1, &d, &p);
     assert_true(p == 1 && d == 0);
     /* all 2^12 swaps but the two extreme ones give a smaller difference: p near 2/4096 */
-    permutation_tests(a, b, 12, 2, share, NULL, 1, 200000, 1, &d, &p);
+    permutation_tests(&(struct swaps){1, a, b, &gap}, share, NULL, 1, 200000, 1, &d, &p);
     assert_true(d == 1);
     assert_true(fabs(p - 2.0 / 4096) < 2.5e-4); /* five standard errors of 200,000 draws */
-    permutation_tests(a, b, 12, 2, share, NULL, 1, 200000, 1, &d, &again);
+    permutation_tests(&(struct swaps){1, a, b, &gap}, share, NULL, 1, 200000, 1, &d, &again);
     assert_true(p == again);
+    units_release(&none);
+    units_release(&all);
+}
+
+/* Packed counts against plain ones: entries of both widths, zeros, units of nothing, counts that take several entries. */
+static void check_units(int cells, uint64_t seed) {
+    enum { U = 300 };
+    struct units s;
+    int64_t *sum = calloc((size_t)cells, sizeof *sum), *want = calloc((size_t)cells, sizeof *want);
+    int32_t times[U];
+    uint64_t x = seed;
+    units_init(&s, cells);
+    for (int u = 0; u < U; u++) {
+        times[u] = (int32_t)(lcg(&x) % 4);
+        for (uint64_t i = lcg(&x) % 6; i; i--) {
+            int cell = (int)(lcg(&x) % 3 ? lcg(&x) % (uint64_t)cells : (uint64_t)cells - 1);
+            int64_t count = (int64_t)(lcg(&x) % (i % 2 ? 5 : 20001)) - (i % 2 ? 2 : 10000);
+            units_put(&s, cell, count);
+            want[cell] += times[u] * count;
+        }
+        units_end(&s);
+    }
+    assert_int_equal(s.U, U);
+    units_sum(&s, times, sum);
+    assert_memory_equal(sum, want, (size_t)cells * sizeof *sum);
+    units_release(&s);
+    free(sum);
+    free(want);
+}
+
+static void test_units(void **state) {
+    (void)state;
+    const int cells[] = {1, 2, 3, 64, 65, 1024, 1025, 4163, 70000, 1 << 24};
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) check_units(cells[i], i);
 }
 
 /* Mean of 0/1 units: the bootstrap interval agrees with the binomial's normal one. */
 static void test_bootstrap(void **state) {
     (void)state;
-    int64_t c[2 * 400];
+    struct units c;
+    const struct units *table = &c;
     struct interval x;
-    for (int i = 0; i < 400; i++) c[2 * i] = i % 4 == 0, c[2 * i + 1] = 1;
-    bootstrap(c, 400, 2, share, NULL, 1, 20000, 3, &x);
+    units_init(&c, 2);
+    for (int i = 0; i < 400; i++) {
+        units_put(&c, 0, i % 4 == 0);
+        units_put(&c, 1, 1);
+        units_end(&c);
+    }
+    bootstrap(&table, 1, share, NULL, 1, 20000, 3, &x);
     double half = 1.96 * sqrt(0.25 * 0.75 / 400);
     assert_true(fabs(x.low - (0.25 - half)) < 0.005 && fabs(x.high - (0.25 + half)) < 0.005);
+    units_release(&c);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_sklearn), cmocka_unit_test(test_mcnemar),
-        cmocka_unit_test(test_permutation), cmocka_unit_test(test_bootstrap)};
+        cmocka_unit_test(test_permutation), cmocka_unit_test(test_units), cmocka_unit_test(test_bootstrap)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

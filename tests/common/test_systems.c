@@ -92,29 +92,33 @@ struct world {
     struct reference ref;
     struct tally tally;
     int group_of[1];
-    int16_t truth[ROWS], pred[2][ROWS];
-    int32_t unit[ROWS];
-    bool yes[ROWS];
+    uint8_t truth[ROWS], pred[2][ROWS], valid[ROWS];
     struct run runs[2];
-    struct system system;
+    struct units units[2]; /* count's */
 };
 
 static void make_world(struct world *w) {
     memset(w, 0, sizeof *w);
     w->group = (struct group){.K = 2, .n_fields = 1};
     w->task = (struct task){.n_fields = 1, .n_groups = 1, .group_of = w->group_of, .groups = &w->group};
-    w->ref = (struct reference){.truth = w->truth, .unit = w->unit, .rows = ROWS};
-    w->ref.units.n = ROWS;
+    w->ref = (struct reference){.truth = w->truth, .rows = ROWS, .n_units = ROWS};
     for (int i = 0; i < ROWS; i++) {
-        w->truth[i] = (int16_t)(i % 2);
-        w->unit[i] = i;
-        w->pred[0][i] = (int16_t)(i % 5 ? i % 2 : 1 - i % 2);
+        w->truth[i] = (uint8_t)(i % 2);
+        w->pred[0][i] = (uint8_t)(i % 5 ? i % 2 : 1 - i % 2);
         w->pred[1][i] = w->pred[0][i];
-        w->yes[i] = true;
+        w->valid[i] = ANSWER_VALID;
     }
-    for (int k = 0; k < 2; k++) w->runs[k].answers = (struct answers){.pred = w->pred[k], .valid = w->yes, .exact = w->yes};
-    w->system = (struct system){.n_runs = 2, .runs = w->runs};
+    for (int k = 0; k < 2; k++) w->runs[k].answers = (struct answers){.pred = w->pred[k], .state = w->valid};
     tally_init(&w->tally, &w->task, &w->ref);
+}
+
+static void count(struct world *w) {
+    for (int k = 0; k < 2; k++) w->units[k] = tally_run(&w->tally, &w->runs[k].answers);
+}
+
+static void release_world(struct world *w) {
+    for (int k = 0; k < 2; k++) units_release(&w->units[k]);
+    tally_release(&w->tally);
 }
 
 /* Two runs that answer alike are worth one: were the runs drawn apart, the interval would shrink by the root of 2. */
@@ -125,17 +129,15 @@ static void test_seeds_are_drawn_together(void **state) {
     struct interval one[6], two[6];
     struct tally_arg arg = {&w.tally, 2, 0};
     assert_int_equal(system_statistics_n(&w.tally), 6);
-    int64_t *cells = tally_system(&w.tally, &w.ref, &w.system, 1);
-    bootstrap(cells, ROWS, 2 * w.tally.cells, system_statistics, &arg, 6, 1000, 1, two);
-    free(cells);
-    w.system.n_runs = arg.runs = 1;
-    cells = tally_system(&w.tally, &w.ref, &w.system, 1);
-    bootstrap(cells, ROWS, w.tally.cells, system_statistics, &arg, 6, 1000, 1, one);
-    free(cells);
+    count(&w);
+    const struct units *tables[] = {&w.units[0], &w.units[1]};
+    bootstrap(tables, 2, system_statistics, &arg, 6, 1000, 1, two);
+    arg.runs = 1;
+    bootstrap(tables, 1, system_statistics, &arg, 6, 1000, 1, one);
     assert_true(one[STAT_SCORE].high - one[STAT_SCORE].low > 0.1);
     near(two[STAT_SCORE].low, one[STAT_SCORE].low, 0, "lower end");
     near(two[STAT_SCORE].high, one[STAT_SCORE].high, 0, "upper end");
-    tally_release(&w.tally);
+    release_world(&w);
 }
 
 /* Mean over runs, not the score of the pooled counts; and a repeated run changes nothing. */
@@ -146,22 +148,20 @@ static void test_mean_over_seeds(void **state) {
     for (int i = 0; i < ROWS; i++) w.pred[1][i] = 0; /* recall 1 and 0: F1 2/3 and 0, macro 1/3 */
     double v[2];
     struct tally_arg one = {&w.tally, 1, 0}, two = {&w.tally, 2, 0}, four = {&w.tally, 4, 0};
-    int64_t *c = tally_system(&w.tally, &w.ref, &w.system, 1), *sum = tally_total(c, ROWS, 2 * w.tally.cells);
+    count(&w);
+    int64_t *sum = tally_total(w.units, 2);
     score_statistics(sum, &one, v);
     double first = v[0];
     score_statistics(sum + w.tally.cells, &one, v);
     near(v[0], 1.0 / 3, 0, "macro-F1 of the second run");
     score_statistics(sum, &two, v);
     near(v[0], (first + 1.0 / 3) / 2, 0, "mean");
-    free(c);
     free(sum);
-    c = tally_system(&w.tally, &w.ref, &w.system, 2);
-    sum = tally_total(c, ROWS, 4 * w.tally.cells);
+    sum = tally_total((struct units[]){w.units[0], w.units[1], w.units[0], w.units[1]}, 4);
     score_statistics(sum, &four, v);
     near(v[0], (first + 1.0 / 3) / 2, 0, "mean of the runs twice");
-    free(c);
     free(sum);
-    tally_release(&w.tally);
+    release_world(&w);
 }
 
 static void test_escaping(void **state) {

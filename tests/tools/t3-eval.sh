@@ -42,6 +42,7 @@ exits "a missing id" 3 'short.jsonl: no record for id a of the reference' "$coad
 exits "an id too many" 3 'more.jsonl:5: id z is not in the reference' "$coador" eval --schema schema.json one.jsonl more.jsonl
 { cat two.jsonl; head -1 two.jsonl; } >twice.jsonl
 exits "an id twice" 3 'twice.jsonl:5: id d stands twice' "$coador" eval --schema schema.json one.jsonl twice.jsonl
+exits "an id twice in the only file" 3 'twice.jsonl:5: id d stands twice' "$coador" eval --schema schema.json twice.jsonl
 sed 's/"truth":{"f1":{"pol":"neg"/"truth":{"f1":{"pol":"pos"/' two.jsonl >liar.jsonl
 exits "another truth" 3 'liar.jsonl:2: truth at f1.pol differs' "$coador" eval --schema schema.json one.jsonl liar.jsonl
 sed 's/"neg","emo":"fear"/"bad","emo":"fear"/' truth.jsonl >bad.jsonl
@@ -55,4 +56,16 @@ exits "a schema without enums" 3 'nothing to score' "$coador" eval --schema plai
 exits "a full disk" 4 'cannot write' sh -c '"$0" eval --schema schema.json one.jsonl >/dev/full' "$coador"
 exits "two names alike" 2 'two systems are called one' "$coador" eval --schema schema.json one.jsonl one.jsonl
 exits "a metric that is none" 2 'expected valid_rate' "$coador" eval --schema schema.json --min f2=1 one.jsonl
+awk 'BEGIN { for (i = 0; i < 60000; i++) printf "{\"id\":\"row-%d\",\"truth\":{\"f1\":{\"pol\":\"%s\",\"emo\":\"joy\"},\"f2\":{\"pol\":\"neg\"}},\"parsed\":{\"f1\":{\"pol\":\"neg\",\"emo\":\"joy\"},\"f2\":{\"pol\":\"neg\"}}}\n", i, i % 3 ? "neg" : "pos" }' >many.jsonl
+is "many rows" "$("$coador" eval --schema schema.json --bootstrap 100 --json - many.jsonl | jq -c '[.rows, .units, .systems.many.groups.pol.confusion]')" '[60000,60000,[[0,20000,0],[0,100000,0]]]'
+head -1 many.jsonl >few.jsonl
+least=0 # KiB of addresses with which one row can be scored
+if ! echo "${SANITIZE:-}" | grep -q address; then
+    for least in 20000 40000 80000 160000 320000; do (ulimit -v $least && "$coador" eval --schema schema.json few.jsonl) >few.txt 2>&1 && break; done
+fi
+if [ -s few.txt ] && grep -q '^1 rows' few.txt; then
+    ok "60,000 rows take little more memory than one" sh -c 'ulimit -v $1; exec "$0" eval --schema schema.json --bootstrap 100 many.jsonl >many.txt' "$coador" $((least + 7000))
+else
+    skip "60,000 rows take little more memory than one" "address space cannot be limited here"
+fi
 done_testing
