@@ -11,7 +11,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/coador-plots-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 machine=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1 | tr -cs 'A-Za-z0-9' - | sed 's/-$//')
 out=$here/results/growth-$(date +%F)-$machine
-echo "series,threads,length,batch,tokens,tokens_s,clock,peak_mib" >"$out.csv"
+[ -f "$out.csv" ] || echo "series,threads,length,batch,tokens,tokens_s,clock,peak_mib" >"$out.csv" # a run that was cut short goes on
 
 rows() { # rows LENGTH N: random ids, all trained
     awk -v length_of="$1" -v n="$2" 'BEGIN {
@@ -31,6 +31,7 @@ train() { # train THREADS BATCH STEPS: processor seconds and peak of the run on 
 
 point() { # point SERIES THREADS LENGTH BATCH
     local tokens=$(($3 * $4)) speed one
+    ! grep -q "^$1,$2,$3,$4," "$out.csv" || return 0
     rows "$3" $(($4 * (steps + 1)))
     if [ "${CLOCK:-wall}" = cpu ]; then
         train "$2" "$4" 1
