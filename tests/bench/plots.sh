@@ -53,10 +53,10 @@ done
 draw() { # draw FILE TITLE X Y COLUMN: a curve for each series and number of threads
     {
         printf 'set terminal svg size 640,400 font "sans,12"\nset output "%s"\nset datafile separator ","\nset title "%s"\nset xlabel "%s"\nset ylabel "%s"\n' "$1" "$2" "$3" "$4"
-        printf 'set logscale x 2\nset key left top\nset yrange [0:*]\nset grid\nplot'
+        printf 'set logscale x 2\nset key below\nset yrange [0:*]\nset grid\nplot'
         for s in length batch; do
             for t in ${THREADS:-1 2}; do
-                printf ' "< grep ^%s,%s, %s" using 5:%s with linespoints title "%s, %s threads",' "$s" "$t" "$out.csv" "$5" "$([ $s = length ] && echo "one row" || echo "rows of 64")" "$t"
+                printf ' "< grep ^%s,%s, %s" using 5:%s with linespoints title "%s, threads: %s",' "$s" "$t" "$out.csv" "$5" "$([ $s = length ] && echo "one row" || echo "rows of 64")" "$t"
             done
         done
         echo
