@@ -1,10 +1,10 @@
 /* The linears of one input with LoRA on each: its thin products read that input, and write its gradient, once for all of them. A share
-   and the frozen product are summed in f32 before the result is rounded: cuBLASLt rounds a product to bf16 before it adds it to a
-   bf16 result, and then a share below half a unit of the last place, as all are when a training begins, is mostly lost. */
+   and the frozen product are summed in f32 before the result is rounded: cuBLASLt rounds a product to 16 bits before it adds it to a
+   16-bit result, and then a share below half a unit of the last place, as all are when a training begins, is mostly lost. */
 #include "kernels/cuda/product.cuh"
 
 struct pieces { const float *from[2 * ADAPTED_MOST]; int64_t end[2 * ADAPTED_MOST]; int n; float s; };
-template <int V> static __global__ void stack(bf16 *dst, struct pieces p) {
+template <int V> static __global__ void stack(act16 *dst, struct pieces p) {
     int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * V;
     if (i >= p.end[p.n - 1]) return;
     int j = 0;
@@ -16,8 +16,8 @@ template <int V> static __global__ void stack(bf16 *dst, struct pieces p) {
     store<V>(dst + i, v);
 }
 
-/* A of all, one below the other, then s·B of each, as bf16. */
-static const bf16 *stacked(struct kctx *k, const struct adapted *a, const bf16 *b[ADAPTED_MOST]) {
+/* A of all, one below the other, then s·B of each, as act16. */
+static const act16 *stacked(struct kctx *k, const struct adapted *a, const act16 *b[ADAPTED_MOST]) {
     struct pieces p = {};
     p.s = a->s;
     int64_t at = 0;
@@ -26,22 +26,22 @@ static const bf16 *stacked(struct kctx *k, const struct adapted *a, const bf16 *
         p.end[i] = at += a->r * (i < a->n ? a->w[i].cols : a->w[i - a->n].rows);
     }
     p.n = 2 * a->n;
-    bf16 *dst = (bf16 *)cuda_scratch(k, SCRATCH_FACTOR, (size_t)at * sizeof(bf16));
+    act16 *dst = (act16 *)cuda_scratch(k, SCRATCH_FACTOR, (size_t)at * sizeof(act16));
     if (!dst) return NULL;
     for (int j = 0; j < a->n; j++) b[j] = dst + p.end[a->n + j - 1];
     if (a->r % 8 == 0) stack<8><<<(unsigned)ceil_div(at / 8, 128), 128, 0, k->stream>>>(dst, p);
     else stack<1><<<(unsigned)ceil_div(at, 256), 256, 0, k->stream>>>(dst, p);
-    launched(k, "rounding to bf16");
+    launched(k, "rounding to 16 bits");
     return dst;
 }
 
-static __global__ void take_sum(bf16 *y, const bf16 *onto, const float *sum, int64_t n) {
+static __global__ void take_sum(act16 *y, const act16 *onto, const float *sum, int64_t n) {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < n) y[i] = __float2bfloat16(sum[i] + (onto ? __bfloat162float(onto[i]) : 0));
+    if (i < n) y[i] = to_act(sum[i] + (onto ? to_f32(onto[i]) : 0));
 }
-void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf16 *x, const struct weight *w, const bf16 *h, int ldh, const bf16 *b, int r, int R) {
+void cuda_linear_with_share(struct kctx *k, const act16 *onto, act16 *y, const act16 *x, const struct weight *w, const act16 *h, int ldh, const act16 *b, int r, int R) {
     int N = (int)w->rows, K = (int)w->cols;
-    const bf16 *W = cuda_as_bf16(k, w);
+    const act16 *W = cuda_as_act(k, w);
     struct wide_sum s = {y, onto, N, 2, {{x, K, W, K, K}, {h, ldh, b, r, r}}};
     if (!W || cuda_wide(k, false, &s, 1, R)) return;
     float *sum = (float *)cuda_scratch(k, SCRATCH_SHARE, (size_t)R * (size_t)N * sizeof(float));
@@ -52,39 +52,39 @@ void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf1
     launched(k, "linear with LoRA");
 }
 
-/* The weights as bf16, all at once; false where there is no room. */
-static bool weights(struct kctx *k, const bf16 *W[ADAPTED_MOST], const struct adapted *a) {
+/* The weights as act16, all at once; false where there is no room. */
+static bool weights(struct kctx *k, const act16 *W[ADAPTED_MOST], const struct adapted *a) {
     size_t bytes = 0;
     for (int j = 0; j < a->n; j++) bytes += cuda_decoded_bytes(&a->w[j]);
     char *dst = (char *)cuda_scratch(k, SCRATCH_WEIGHT, bytes);
     if (bytes && !dst) return false;
     for (int j = 0; j < a->n; j++, dst += bytes) {
         bytes = cuda_decoded_bytes(&a->w[j]);
-        W[j] = cuda_decoded(k, (bf16 *)dst, &a->w[j]);
+        W[j] = cuda_decoded(k, (act16 *)dst, &a->w[j]);
     }
     return true;
 }
 
-static bool forward_wide(struct kctx *k, const bf16 *onto, void *const *y, const bf16 *x, const bf16 *h, const bf16 *const *b, const struct adapted *a, int R) {
+static bool forward_wide(struct kctx *k, const act16 *onto, void *const *y, const act16 *x, const act16 *h, const act16 *const *b, const struct adapted *a, int R) {
     struct wide_sum s[ADAPTED_MOST];
-    const bf16 *W[ADAPTED_MOST];
+    const act16 *W[ADAPTED_MOST];
     if (!cuda_is_wide(k, R) || !weights(k, W, a)) return false;
     int K = (int)a->w[0].cols, all = a->n * a->r;
     for (int j = 0; j < a->n; j++)
-        s[j] = {(bf16 *)y[j], j ? NULL : onto, (int)a->w[j].rows, 2, {{x, K, W[j], K, K}, {h + j * a->r, all, b[j], a->r, a->r}}};
+        s[j] = {(act16 *)y[j], j ? NULL : onto, (int)a->w[j].rows, 2, {{x, K, W[j], K, K}, {h + j * a->r, all, b[j], a->r, a->r}}};
     return cuda_wide(k, false, s, a->n, R);
 }
 
 void cuda_adapted(struct kctx *k, const void *onto, void *const *y, const void *x, const void *xd, void *h, const struct adapted *a, int R) {
-    const bf16 *b[ADAPTED_MOST];
+    const act16 *b[ADAPTED_MOST];
     cuda_flush(k);
-    const bf16 *A = stacked(k, a, b);
+    const act16 *A = stacked(k, a, b);
     int r = a->r, all = a->n * r, K = (int)a->w[0].cols;
     if (!A) return;
-    cuda_gemm(k, true, false, all, R, K, 1, A, K, (const bf16 *)xd, K, 0, h, all, false);
-    if (forward_wide(k, (const bf16 *)onto, y, (const bf16 *)x, (const bf16 *)h, b, a, R)) return;
+    cuda_gemm(k, true, false, all, R, K, 1, A, K, (const act16 *)xd, K, 0, h, all, false);
+    if (forward_wide(k, (const act16 *)onto, y, (const act16 *)x, (const act16 *)h, b, a, R)) return;
     for (int j = 0; j < a->n; j++)
-        cuda_linear_with_share(k, (const bf16 *)onto, (bf16 *)y[j], (const bf16 *)x, &a->w[j], (const bf16 *)h + j * r, all, b[j], r, R);
+        cuda_linear_with_share(k, (const act16 *)onto, (act16 *)y[j], (const act16 *)x, &a->w[j], (const act16 *)h + j * r, all, b[j], r, R);
 }
 
 struct targets { float *to[ADAPTED_MOST]; };
@@ -94,7 +94,7 @@ static __global__ void add_pieces(struct targets t, const float *from, int64_t e
 }
 
 /* dA of all in one product, then to each its own. */
-static void gradients_a(struct kctx *k, float *const *dA, const bf16 *dh, const bf16 *xd, const struct adapted *a, int R) {
+static void gradients_a(struct kctx *k, float *const *dA, const act16 *dh, const act16 *xd, const struct adapted *a, int R) {
     int all = a->n * a->r, K = (int)a->w[0].cols;
     if (a->n == 1) {
         cuda_gemm(k, false, true, K, all, R, 1, xd, K, dh, all, 1, dA[0], K, true);
@@ -111,32 +111,32 @@ static void gradients_a(struct kctx *k, float *const *dA, const bf16 *dh, const 
 }
 
 /* dx = Σ dy·W, + dh·A unless that goes alone into dxd */
-static bool backward_wide(struct kctx *k, bf16 *dx, bool with_share, const void *const *dy, const bf16 *dh, const bf16 *A, const struct adapted *a, int R) {
-    const bf16 *W[ADAPTED_MOST];
+static bool backward_wide(struct kctx *k, act16 *dx, bool with_share, const void *const *dy, const act16 *dh, const act16 *A, const struct adapted *a, int R) {
+    const act16 *W[ADAPTED_MOST];
     if (!cuda_is_wide(k, R) || !weights(k, W, a)) return false;
     int K = (int)a->w[0].cols, all = a->n * a->r;
     struct wide_sum s = {dx, NULL, K, a->n + with_share};
-    for (int j = 0; j < a->n; j++) s.t[j] = {(const bf16 *)dy[j], a->w[j].rows, W[j], K, (int)a->w[j].rows};
+    for (int j = 0; j < a->n; j++) s.t[j] = {(const act16 *)dy[j], a->w[j].rows, W[j], K, (int)a->w[j].rows};
     if (with_share) s.t[a->n] = {dh, all, A, K, all};
     return cuda_wide(k, true, &s, 1, R);
 }
 
 void cuda_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, float *const *dB, const void *const *dy, const void *xd, const void *h, void *dh, const struct adapted *a, int R) {
-    const bf16 *b[ADAPTED_MOST];
+    const act16 *b[ADAPTED_MOST];
     cuda_flush(k);
-    const bf16 *A = stacked(k, a, b), *hb = (const bf16 *)h;
-    bf16 *dhb = (bf16 *)dh;
+    const act16 *A = stacked(k, a, b), *hb = (const act16 *)h;
+    act16 *dhb = (act16 *)dh;
     int r = a->r, all = a->n * r, K = (int)a->w[0].cols;
     if (!A) return;
     for (int j = 0; j < a->n; j++) {
         int N = (int)a->w[j].rows;
-        cuda_gemm(k, false, false, r, R, N, 1, b[j], r, (const bf16 *)dy[j], N, 0, dhb + j * r, all, false);
-        cuda_gemm(k, false, true, r, N, R, a->s, hb + j * r, all, (const bf16 *)dy[j], N, 1, dB[j], r, true);
+        cuda_gemm(k, false, false, r, R, N, 1, b[j], r, (const act16 *)dy[j], N, 0, dhb + j * r, all, false);
+        cuda_gemm(k, false, true, r, N, R, a->s, hb + j * r, all, (const act16 *)dy[j], N, 1, dB[j], r, true);
     }
-    if (xd) gradients_a(k, dA, dhb, (const bf16 *)xd, a, R);
+    if (xd) gradients_a(k, dA, dhb, (const act16 *)xd, a, R);
     if (!dx) return;
     if (dxd) cuda_gemm(k, false, false, K, R, all, 1, A, K, dhb, all, 0, dxd, K, false);
-    if (backward_wide(k, (bf16 *)dx, !dxd, dy, dhb, A, a, R)) return;
+    if (backward_wide(k, (act16 *)dx, !dxd, dy, dhb, A, a, R)) return;
     if (!dxd) cuda_gemm(k, false, false, K, R, all, 1, A, K, dhb, all, 0, dx, K, false);
-    for (int j = 0; j < a->n; j++) cuda_linear_dx_now(k, dxd && j == 0 ? 0 : 1, (bf16 *)dx, (const bf16 *)dy[j], &a->w[j], R);
+    for (int j = 0; j < a->n; j++) cuda_linear_dx_now(k, dxd && j == 0 ? 0 : 1, (act16 *)dx, (const act16 *)dy[j], &a->w[j], R);
 }

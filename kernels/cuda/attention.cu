@@ -3,7 +3,7 @@
    attention_any.cu. */
 #include "kernels/cuda/attention.cuh"
 
-template <int D> static __global__ void __launch_bounds__(THREADS) forward(bf16 *o, float *lse, const bf16 *q, const bf16 *k, const bf16 *v, struct packed_heads h) {
+template <int D> static __global__ void __launch_bounds__(THREADS) forward(act16 *o, float *lse, const act16 *q, const act16 *k, const act16 *v, struct packed_heads h) {
     extern __shared__ __align__(128) char shared[];
     constexpr int M = shape<D>::M, ROWS = shape<D>::ROWS, N = shape<D>::STEP;
     const int seq = h.first + blockIdx.y, start = h.cu[seq], T = h.cu[seq + 1] - start, head = blockIdx.x, g = head / (h.H / h.G);
@@ -58,7 +58,7 @@ template <int D> static __global__ void __launch_bounds__(THREADS) forward(bf16 
 
 template <int D> static void run(struct kctx *c, void *o, float *lse, const void *q, const void *k, const void *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale) {
     if (D == 64 && c->wgmma) {
-        cuda_attention_wide(c, (bf16 *)o, lse, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, cu, cu_dev, S, H, G, scale);
+        cuda_attention_wide(c, (act16 *)o, lse, (const act16 *)q, (const act16 *)k, (const act16 *)v, cu, cu_dev, S, H, G, scale);
         return;
     }
     const int bytes = (shape<D>::ROWS + 4 * shape<D>::STEP) * D * 2;
@@ -66,7 +66,7 @@ template <int D> static void run(struct kctx *c, void *o, float *lse, const void
     for (int s = 0; s < S; s += MAX_GRID_Y) {
         struct packed_heads h = {cu_dev, s, H, G, scale};
         dim3 grid((unsigned)H, (unsigned)(S - s < MAX_GRID_Y ? S - s : MAX_GRID_Y), (unsigned)ceil_div(longest_of(cu, S), shape<D>::ROWS));
-        forward<D><<<grid, THREADS, bytes, c->stream>>>((bf16 *)o, lse, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, h);
+        forward<D><<<grid, THREADS, bytes, c->stream>>>((act16 *)o, lse, (const act16 *)q, (const act16 *)k, (const act16 *)v, h);
     }
     launched(c, "attention");
 }

@@ -1,5 +1,5 @@
 /* Tiles in shared memory and the tensor cores' 16×8×16 product (mma.sync), for attention.cu and attention_bwd.cu.
-   A tile is ROWS × D bf16; 16-byte chunk c of row r lies at chunk c ^ (r & 7), so that eight rows of one chunk lie in
+   A tile is ROWS × D values of 16 bits; 16-byte chunk c of row r lies at chunk c ^ (r & 7), so that eight rows of one chunk lie in
    different banks. Fragments (PTX ISA, mma.m16n8k16): lane l holds rows l/4 and l/4 + 8, columns 2·(l%4) and the next. */
 #ifndef COADOR_CUDA_ATTENTION_CUH
 #define COADOR_CUDA_ATTENTION_CUH
@@ -23,10 +23,10 @@ struct packed_heads {
 template <int D> __device__ inline uint32_t chunk_at(uint32_t tile, int r, int c) { return tile + (uint32_t)(r * D * 2 + ((c ^ (r & 7)) << 4)); }
 
 /* Starts loading rows 0..valid-1 (of ROWS; the others become 0), `pitch` values apart. */
-template <int D, int ROWS> __device__ inline void load_tile(uint32_t tile, const bf16 *p, int64_t pitch, int valid) {
+template <int D, int ROWS> __device__ inline void load_tile(uint32_t tile, const act16 *p, int64_t pitch, int valid) {
     for (int i = threadIdx.x; i < ROWS * D / 8; i += THREADS) {
         int r = i / (D / 8), c = i % (D / 8);
-        const bf16 *from = r < valid ? p + r * pitch + c * 8 : p;
+        const act16 *from = r < valid ? p + r * pitch + c * 8 : p;
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(chunk_at<D>(tile, r, c)), "l"(from), "r"(r < valid ? 16 : 0));
     }
 }
@@ -50,17 +50,13 @@ template <int D> __device__ inline void load_b_cols(uint32_t b[4], uint32_t tile
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n" : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(chunk_at<D>(tile, r + l % 16, c + l / 16)));
 }
 __device__ inline void mma(float c[4], const uint32_t a[4], const uint32_t b[2]) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." ACT_PTX "." ACT_PTX ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 __device__ inline float exp2_fast(float x) { /* within 2 units of the last place; 0 for −∞ */
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
     return y;
-}
-__device__ inline uint32_t pack(float lo, float hi) {
-    __nv_bfloat162 x = __floats2bfloat162_rn(lo, hi);
-    return *(uint32_t *)&x;
 }
 /* Columns 16·s..+15 of a product's result as the left factor of the next. */
 template <int N> __device__ inline void left_of(uint32_t a[4], const float c[N][4], int s) {
@@ -102,7 +98,7 @@ template <int D, int N, int M> __device__ inline void by_tile(float (&c)[M][D / 
     }
 }
 /* Rows of a (16, D) result, times f[0] (row l/4) and f[1] (row l/4 + 8), to p; rows from `valid` on are not written. */
-template <int D> __device__ inline void store_rows(bf16 *p, int64_t pitch, const float c[D / 8][4], float f0, float f1, int valid) {
+template <int D> __device__ inline void store_rows(act16 *p, int64_t pitch, const float c[D / 8][4], float f0, float f1, int valid) {
     int l = threadIdx.x % 32, r = l / 4;
 #pragma unroll
     for (int n = 0; n < D / 8; n++) {

@@ -11,18 +11,18 @@ static bool too_large(struct kctx *k, int D) {
 
 struct heads { int S, H, G, D; float scale; };
 /* Lane l holds values l, l+32, … */
-static __device__ inline void load_head(float v[PER_LANE], const bf16 *p, int D) {
+static __device__ inline void load_head(float v[PER_LANE], const act16 *p, int D) {
 #pragma unroll
     for (int i = 0; i < PER_LANE; i++) {
         int d = i * 32 + threadIdx.x % 32;
-        v[i] = d < D ? __bfloat162float(p[d]) : 0;
+        v[i] = d < D ? to_f32(p[d]) : 0;
     }
 }
-static __device__ inline void store_head(bf16 *p, const float v[PER_LANE], float f, int D) {
+static __device__ inline void store_head(act16 *p, const float v[PER_LANE], float f, int D) {
 #pragma unroll
     for (int i = 0; i < PER_LANE; i++) {
         int d = i * 32 + threadIdx.x % 32;
-        if (d < D) p[d] = __float2bfloat16(v[i] * f);
+        if (d < D) p[d] = to_act(v[i] * f);
     }
 }
 static __device__ inline float dot(const float a[PER_LANE], const float b[PER_LANE]) {
@@ -56,7 +56,7 @@ static __device__ inline void take(struct online *a, float s, const float v[PER_
     for (int i = 0; i < PER_LANE; i++) a->o[i] = a->o[i] * keep + w * v[i];
 }
 
-static __global__ void forward(bf16 *o, float *lse, const bf16 *q, const bf16 *k, const bf16 *v, const int32_t *cu, struct heads h, int64_t n) {
+static __global__ void forward(act16 *o, float *lse, const act16 *q, const act16 *k, const act16 *v, const int32_t *cu, struct heads h, int64_t n) {
     int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     if (at >= n) return;
     int r = (int)(at / h.H), g = (int)(at % h.H) / (h.H / h.G), first = sequence_of(cu, h.S, r).x;
@@ -75,12 +75,12 @@ void cuda_attention_any(struct kctx *c, void *o, float *lse, const void *q, cons
     if (too_large(c, D)) return;
     int64_t n = (int64_t)cu[S] * H;
     struct heads h = {S, H, G, D, scale};
-    if (n) forward<<<(unsigned)ceil_div(n, WARPS), 32 * WARPS, 0, c->stream>>>((bf16 *)o, lse, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, cu_dev, h, n);
+    if (n) forward<<<(unsigned)ceil_div(n, WARPS), 32 * WARPS, 0, c->stream>>>((act16 *)o, lse, (const act16 *)q, (const act16 *)k, (const act16 *)v, cu_dev, h, n);
     launched(c, "attention");
 }
 
 /* With p = exp(s − lse) and delta = dout·o: ds = p·(dout·v − delta), dq = scale·Σ ds·k; dk, dv over the queries from the key on. */
-static __global__ void backward_q(bf16 *dq, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *o, const float *lse, const int32_t *cu, struct heads h, int64_t n) {
+static __global__ void backward_q(act16 *dq, const act16 *dout, const act16 *q, const act16 *k, const act16 *v, const act16 *o, const float *lse, const int32_t *cu, struct heads h, int64_t n) {
     int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     if (at >= n) return;
     int r = (int)(at / h.H), g = (int)(at % h.H) / (h.H / h.G), first = sequence_of(cu, h.S, r).x;
@@ -97,7 +97,7 @@ static __global__ void backward_q(bf16 *dq, const bf16 *dout, const bf16 *q, con
     }
     store_head(dq + at * h.D, sum, h.scale, h.D);
 }
-static __global__ void backward_kv(bf16 *dk, bf16 *dv, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *o, const float *lse, const int32_t *cu, struct heads h, int64_t n) {
+static __global__ void backward_kv(act16 *dk, act16 *dv, const act16 *dout, const act16 *q, const act16 *k, const act16 *v, const act16 *o, const float *lse, const int32_t *cu, struct heads h, int64_t n) {
     int64_t at = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     if (at >= n) return;
     int t = (int)(at / h.G), g = (int)(at % h.G), end = sequence_of(cu, h.S, t).y;
@@ -122,29 +122,29 @@ void cuda_attention_bwd_any(struct kctx *c, void *dq, void *dk, void *dv, const 
     int64_t nq = (int64_t)cu[S] * H, nk = (int64_t)cu[S] * G;
     struct heads h = {S, H, G, D, scale};
     if (!nq) return;
-    backward_q<<<(unsigned)ceil_div(nq, WARPS), 32 * WARPS, 0, c->stream>>>((bf16 *)dq, (const bf16 *)dout, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (const bf16 *)o, lse, cu_dev, h, nq);
-    backward_kv<<<(unsigned)ceil_div(nk, WARPS), 32 * WARPS, 0, c->stream>>>((bf16 *)dk, (bf16 *)dv, (const bf16 *)dout, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (const bf16 *)o, lse, cu_dev, h, nk);
+    backward_q<<<(unsigned)ceil_div(nq, WARPS), 32 * WARPS, 0, c->stream>>>((act16 *)dq, (const act16 *)dout, (const act16 *)q, (const act16 *)k, (const act16 *)v, (const act16 *)o, lse, cu_dev, h, nq);
+    backward_kv<<<(unsigned)ceil_div(nk, WARPS), 32 * WARPS, 0, c->stream>>>((act16 *)dk, (act16 *)dv, (const act16 *)dout, (const act16 *)q, (const act16 *)k, (const act16 *)v, (const act16 *)o, lse, cu_dev, h, nk);
     launched(c, "attention_bwd");
 }
 
 /* ---- the paged cache ---- */
-static __global__ void kv_store(struct kv_view c, const bf16 *k, const bf16 *v, const int32_t *seq, const int32_t *pos, int G, int D) {
+static __global__ void kv_store(struct kv_view c, const act16 *k, const act16 *v, const int32_t *seq, const int32_t *pos, int G, int D) {
     int r = blockIdx.x, t = pos[r];
     int64_t page = c.table[(int64_t)seq[r] * c.max_pages + t / KV_BLOCK];
     for (int i = threadIdx.x; i < G * D; i += blockDim.x) {
         int64_t to = ((page * G + i / D) * KV_BLOCK + t % KV_BLOCK) * D + i % D;
-        ((bf16 *)c.k)[to] = k[(int64_t)r * G * D + i];
-        ((bf16 *)c.v)[to] = v[(int64_t)r * G * D + i];
+        ((act16 *)c.k)[to] = k[(int64_t)r * G * D + i];
+        ((act16 *)c.v)[to] = v[(int64_t)r * G * D + i];
     }
 }
 void cuda_kv_store(struct kctx *c, const struct kv_view *view, const void *k, const void *v, const int32_t *seq, const int32_t *pos, int R, int G, int D) {
     cuda_flush(c);
-    if (R > 0) kv_store<<<(unsigned)R, 128, 0, c->stream>>>(*view, (const bf16 *)k, (const bf16 *)v, seq, pos, G, D);
+    if (R > 0) kv_store<<<(unsigned)R, 128, 0, c->stream>>>(*view, (const act16 *)k, (const act16 *)v, seq, pos, G, D);
     launched(c, "kv_store");
 }
 
 /* A block a query and head; its warps take tokens in turn and join their sums. */
-static __global__ void cached(bf16 *o, const bf16 *q, struct kv_view c, const int32_t *seq, const int32_t *pos, struct heads h) {
+static __global__ void cached(act16 *o, const act16 *q, struct kv_view c, const int32_t *seq, const int32_t *pos, struct heads h) {
     __shared__ float max[WARPS], sum[WARPS], part[WARPS][ATTENTION_MAX_D];
     int r = blockIdx.x, head = blockIdx.y, g = head / (h.H / h.G), warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int32_t *pages = c.table + (int64_t)seq[r] * c.max_pages;
@@ -153,8 +153,8 @@ static __global__ void cached(bf16 *o, const bf16 *q, struct kv_view c, const in
     load_head(qv, q + ((int64_t)r * h.H + head) * h.D, h.D);
     for (int t = warp; t <= pos[r]; t += WARPS) {
         int64_t at = (((int64_t)pages[t / KV_BLOCK] * h.G + g) * KV_BLOCK + t % KV_BLOCK) * h.D;
-        load_head(x, (const bf16 *)c.k + at, h.D);
-        load_head(y, (const bf16 *)c.v + at, h.D);
+        load_head(x, (const act16 *)c.k + at, h.D);
+        load_head(y, (const act16 *)c.v + at, h.D);
         take(&a, dot(qv, x) * h.scale, y);
     }
     max[warp] = a.max;
@@ -168,13 +168,13 @@ static __global__ void cached(bf16 *o, const bf16 *q, struct kv_view c, const in
     for (int d = threadIdx.x; d < h.D; d += blockDim.x) {
         float v = 0;
         for (int w = 0; w < WARPS; w++) v += part[w][d] * expf(max[w] - m);
-        o[((int64_t)r * h.H + head) * h.D + d] = __float2bfloat16(v / total);
+        o[((int64_t)r * h.H + head) * h.D + d] = to_act(v / total);
     }
 }
 /* The same for heads of 64 and 128 values, a token by eight or sixteen lanes of eight values each, so that a block reads 32 or
    16 tokens at once. */
 enum { CACHED_WARPS = 8 };
-template <int D> static __global__ void __launch_bounds__(32 * CACHED_WARPS) cached_wide(bf16 *o, const bf16 *q, struct kv_view c, const int32_t *seq, const int32_t *pos, struct heads h) {
+template <int D> static __global__ void __launch_bounds__(32 * CACHED_WARPS) cached_wide(act16 *o, const act16 *q, struct kv_view c, const int32_t *seq, const int32_t *pos, struct heads h) {
     constexpr int LANES = D / 8, GROUPS = 32 * CACHED_WARPS / LANES;
     __shared__ float max[GROUPS], sum[GROUPS], part[GROUPS][D];
     const int r = blockIdx.x, head = blockIdx.y, g = head / (h.H / h.G), group = threadIdx.x / LANES, d = threadIdx.x % LANES * 8, last = pos[r];
@@ -185,8 +185,8 @@ template <int D> static __global__ void __launch_bounds__(32 * CACHED_WARPS) cac
     for (int t0 = 0; t0 <= last; t0 += GROUPS) { /* all lanes take part in the sums; a token beyond the last weighs nothing */
         int t = t0 + group, u = t <= last ? t : last;
         int64_t at = (((int64_t)pages[u / KV_BLOCK] * h.G + g) * KV_BLOCK + u % KV_BLOCK) * D + d;
-        load<8>(x, (const bf16 *)c.k + at);
-        load<8>(y, (const bf16 *)c.v + at);
+        load<8>(x, (const act16 *)c.k + at);
+        load<8>(y, (const act16 *)c.v + at);
         float s = 0;
 #pragma unroll
         for (int j = 0; j < 8; j++) s += qv[j] * x[j];
@@ -211,7 +211,7 @@ template <int D> static __global__ void __launch_bounds__(32 * CACHED_WARPS) cac
         all += sum[i] * f;
         v += part[i][threadIdx.x] * f;
     }
-    o[((int64_t)r * h.H + head) * D + threadIdx.x] = __float2bfloat16(v / all);
+    o[((int64_t)r * h.H + head) * D + threadIdx.x] = to_act(v / all);
 }
 void cuda_attention_cached(struct kctx *c, void *o, const void *q, const struct kv_view *view, const int32_t *seq, const int32_t *pos, int R, int H, int G, int D, float scale) {
     cuda_flush(c);
@@ -219,10 +219,10 @@ void cuda_attention_cached(struct kctx *c, void *o, const void *q, const struct 
     struct heads h = {0, H, G, D, scale};
     dim3 grid((unsigned)R, (unsigned)H);
     if (D == 64)
-        cached_wide<64><<<grid, 32 * CACHED_WARPS, 0, c->stream>>>((bf16 *)o, (const bf16 *)q, *view, seq, pos, h);
+        cached_wide<64><<<grid, 32 * CACHED_WARPS, 0, c->stream>>>((act16 *)o, (const act16 *)q, *view, seq, pos, h);
     else if (D == 128)
-        cached_wide<128><<<grid, 32 * CACHED_WARPS, 0, c->stream>>>((bf16 *)o, (const bf16 *)q, *view, seq, pos, h);
+        cached_wide<128><<<grid, 32 * CACHED_WARPS, 0, c->stream>>>((act16 *)o, (const act16 *)q, *view, seq, pos, h);
     else
-        cached<<<grid, 32 * WARPS, 0, c->stream>>>((bf16 *)o, (const bf16 *)q, *view, seq, pos, h);
+        cached<<<grid, 32 * WARPS, 0, c->stream>>>((act16 *)o, (const act16 *)q, *view, seq, pos, h);
     launched(c, "attention_cached");
 }

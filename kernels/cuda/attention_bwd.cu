@@ -3,7 +3,7 @@
    by atomics, so the bytes are the same every time. p = exp(s − lse), ds = p·(dout·v − delta), delta = dout·o. */
 #include "kernels/cuda/attention.cuh"
 
-template <int D> static __global__ void deltas(float *delta, const bf16 *dout, const bf16 *o, int64_t n) {
+template <int D> static __global__ void deltas(float *delta, const act16 *dout, const act16 *o, int64_t n) {
     constexpr int LANES = D / 8; /* of eight values each */
     int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / LANES;
     int c = threadIdx.x % LANES * 8;
@@ -16,7 +16,7 @@ template <int D> static __global__ void deltas(float *delta, const bf16 *dout, c
     if (i < n && threadIdx.x % LANES == 0) delta[i] = s;
 }
 
-template <int D> static __global__ void __launch_bounds__(THREADS, 2) backward_kv(bf16 *dk, bf16 *dv, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const float *lse, const float *delta, struct packed_heads h) {
+template <int D> static __global__ void __launch_bounds__(THREADS, 2) backward_kv(act16 *dk, act16 *dv, const act16 *dout, const act16 *q, const act16 *k, const act16 *v, const float *lse, const float *delta, struct packed_heads h) {
     extern __shared__ __align__(128) char shared[];
     constexpr int M = shape<D>::M, ROWS = shape<D>::ROWS, N = shape<D>::STEP_BWD;
     __shared__ float l2[2][N], dl[2][N];
@@ -72,7 +72,7 @@ template <int D> static __global__ void __launch_bounds__(THREADS, 2) backward_k
     }
 }
 
-template <int D> static __global__ void __launch_bounds__(THREADS) backward_q(bf16 *dq, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const float *lse, const float *delta, struct packed_heads h) {
+template <int D> static __global__ void __launch_bounds__(THREADS) backward_q(act16 *dq, const act16 *dout, const act16 *q, const act16 *k, const act16 *v, const float *lse, const float *delta, struct packed_heads h) {
     extern __shared__ __align__(128) char shared[];
     constexpr int M = shape<D>::M, ROWS = shape<D>::ROWS, N = shape<D>::STEP_BWD;
     const int seq = h.first + blockIdx.y, start = h.cu[seq], T = h.cu[seq + 1] - start, head = blockIdx.x, g = head / (h.H / h.G);
@@ -127,7 +127,7 @@ template <int D> static __global__ void __launch_bounds__(THREADS) backward_q(bf
     for (int m = 0; m < M; m++) store_rows<D>(dq + qat + (int64_t)(w0 + 16 * m) * qp, qp, acc[m], h.scale, h.scale, T - q0 - w0 - 16 * m);
 }
 
-template <int D> static void run(struct kctx *c, bf16 *dq, bf16 *dk, bf16 *dv, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const bf16 *o, const float *lse, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale) {
+template <int D> static void run(struct kctx *c, act16 *dq, act16 *dk, act16 *dv, const act16 *dout, const act16 *q, const act16 *k, const act16 *v, const act16 *o, const float *lse, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale) {
     const int bytes = (2 * shape<D>::ROWS + 4 * shape<D>::STEP_BWD) * D * 2;
     const int64_t rows = (int64_t)cu[S] * H;
     float *delta = (float *)cuda_scratch(c, SCRATCH_DELTA, (size_t)rows * sizeof(float));
@@ -150,9 +150,9 @@ template <int D> static void run(struct kctx *c, bf16 *dq, bf16 *dk, bf16 *dv, c
 void cuda_attention_bwd(struct kctx *c, void *dq, void *dk, void *dv, const void *dout, const void *q, const void *k, const void *v, const void *o, const float *lse, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale) {
     cuda_flush(c);
     if (D == 64)
-        run<64>(c, (bf16 *)dq, (bf16 *)dk, (bf16 *)dv, (const bf16 *)dout, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (const bf16 *)o, lse, cu, cu_dev, S, H, G, scale);
+        run<64>(c, (act16 *)dq, (act16 *)dk, (act16 *)dv, (const act16 *)dout, (const act16 *)q, (const act16 *)k, (const act16 *)v, (const act16 *)o, lse, cu, cu_dev, S, H, G, scale);
     else if (D == 128)
-        run<128>(c, (bf16 *)dq, (bf16 *)dk, (bf16 *)dv, (const bf16 *)dout, (const bf16 *)q, (const bf16 *)k, (const bf16 *)v, (const bf16 *)o, lse, cu, cu_dev, S, H, G, scale);
+        run<128>(c, (act16 *)dq, (act16 *)dk, (act16 *)dv, (const act16 *)dout, (const act16 *)q, (const act16 *)k, (const act16 *)v, (const act16 *)o, lse, cu, cu_dev, S, H, G, scale);
     else
         cuda_attention_bwd_any(c, dq, dk, dv, dout, q, k, v, o, lse, cu, cu_dev, S, H, G, D, scale);
 }

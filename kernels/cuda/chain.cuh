@@ -29,5 +29,5 @@ template <class A> static void chain(struct kctx *k, void (*kernel)(A), unsigned
 }
 
 /* The new token of seq[0] at pos[0]: q and k turned, k and v stored, o = attention over the cache (decode_attend.cu; D 64 or 128). */
-void cuda_attend_one(struct kctx *k, bf16 *o, const bf16 *q, const bf16 *kk, const bf16 *v, const struct decode_layer *l, const int32_t *seq, const int32_t *pos);
+void cuda_attend_one(struct kctx *k, act16 *o, const act16 *q, const act16 *kk, const act16 *v, const struct decode_layer *l, const int32_t *seq, const int32_t *pos);
 #endif

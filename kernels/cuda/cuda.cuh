@@ -1,14 +1,12 @@
-/* Inside the CUDA backend: the context and what its files share. Activations are bf16, sums f32. Not for layers above. */
+/* Inside the CUDA backend: the context and what its files share. Not for layers above. */
 #ifndef COADOR_CUDA_CUH
 #define COADOR_CUDA_CUH
 #include <cublasLt.h>
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 extern "C" {
 #include "kernels/device.h"
 }
-typedef __nv_bfloat16 bf16;
+#include "kernels/cuda/act.cuh"
 
 /* Pieces of memory that ops need beside their arguments; each grows to the largest use, never within a captured graph. */
 enum scratch { SCRATCH_WEIGHT, SCRATCH_FACTOR, SCRATCH_SUMS, SCRATCH_DELTA, SCRATCH_SHARE, SCRATCH_GRADIENT, N_SCRATCH };
@@ -17,8 +15,8 @@ struct gemm_plans; /* gemm.cu */
 /* A linear that waits for LoRA's share of its result (linear.cu). */
 struct pending {
     float beta;
-    bf16 *y;
-    const bf16 *x;
+    act16 *y;
+    const act16 *x;
     struct weight w;
     int R;
 };
@@ -54,8 +52,8 @@ bool cuda_ok(struct kctx *k, cudaError_t e, const char *what); /* else kept as a
 /* At least `bytes` of scratch, NULL where it cannot be had (kept as a failure). What it held is lost when it grows. */
 void *cuda_scratch(struct kctx *k, enum scratch which, size_t bytes);
 
-/* C(m,n) = alpha·op(A)·op(B) + beta·C, column-major as BLAS; A, B bf16, C bf16 or f32; beta 0: C is not read. */
-void cuda_gemm(struct kctx *k, bool ta, bool tb, int m, int n, int kk, float alpha, const bf16 *A, int64_t lda, const bf16 *B, int64_t ldb, float beta, void *C, int64_t ldc, bool c_f32);
+/* C(m,n) = alpha·op(A)·op(B) + beta·C, column-major as BLAS; A, B act16, C act16 or f32; beta 0: C is not read. */
+void cuda_gemm(struct kctx *k, bool ta, bool tb, int m, int n, int kk, float alpha, const act16 *A, int64_t lda, const act16 *B, int64_t ldb, float beta, void *C, int64_t ldc, bool c_f32);
 struct gemm_plans *gemm_plans_new(void);
 void gemm_plans_free(struct gemm_plans *p);
 
@@ -66,46 +64,47 @@ bool cuda_waits(const struct kctx *k, const void *p, bool reading);
 /* Takes the linear that waits to write y, if one does. */
 bool cuda_take_pending(struct kctx *k, const void *y, struct pending *p);
 enum { GEMV_ROWS = 8 }; /* products of as many rows decode as they read, and add to their result in f32 */
-void cuda_linear_now(struct kctx *k, float beta, bf16 *y, const bf16 *x, const struct weight *w, int R);
-const bf16 *cuda_as_bf16(struct kctx *k, const struct weight *w); /* itself, or decoded into scratch; NULL where there is no room */
-size_t cuda_decoded_bytes(const struct weight *w);                                  /* 0: it is bf16 */
-const bf16 *cuda_decoded(struct kctx *k, bf16 *dst, const struct weight *w); /* itself, or decoded into dst */
+void cuda_linear_now(struct kctx *k, float beta, act16 *y, const act16 *x, const struct weight *w, int R);
+const act16 *cuda_as_act(struct kctx *k, const struct weight *w); /* itself, or decoded into scratch; NULL where there is no room */
+size_t cuda_decoded_bytes(const struct weight *w);                                  /* 0: it is of that type */
+const act16 *cuda_decoded(struct kctx *k, act16 *dst, const struct weight *w); /* itself, or decoded into dst */
 /* y(R,N) = onto (NULL: none; may be y) + x(R,K)·Wᵀ + h·bᵀ, rounded once; h(R,r) with pitch ldh, b(N,r). */
-void cuda_linear_with_share(struct kctx *k, const bf16 *onto, bf16 *y, const bf16 *x, const struct weight *w, const bf16 *h, int ldh, const bf16 *b, int r, int R);
-void cuda_linear_dx_now(struct kctx *k, float beta, bf16 *dx, const bf16 *dy, const struct weight *w, int R);
-void cuda_add_now(struct kctx *k, bf16 *y, const bf16 *a, const bf16 *b, int64_t n); /* y = a + b */
+void cuda_linear_with_share(struct kctx *k, const act16 *onto, act16 *y, const act16 *x, const struct weight *w, const act16 *h, int ldh, const act16 *b, int r, int R);
+void cuda_linear_dx_now(struct kctx *k, float beta, act16 *dx, const act16 *dy, const struct weight *w, int R);
+void cuda_add_now(struct kctx *k, act16 *y, const act16 *a, const act16 *b, int64_t n); /* y = a + b */
 
 /* Attention of heads of 64 values where k->wgmma (attention_wide.cu); delta = dout·o, (rows,H). */
-void cuda_attention_wide(struct kctx *c, bf16 *o, float *lse, const bf16 *q, const bf16 *k, const bf16 *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale);
-void cuda_attention_bwd_wide(struct kctx *c, bf16 *dq, bf16 *dk, bf16 *dv, const bf16 *dout, const bf16 *q, const bf16 *k, const bf16 *v, const float *lse, const float *delta, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale);
+void cuda_attention_wide(struct kctx *c, act16 *o, float *lse, const act16 *q, const act16 *k, const act16 *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale);
+void cuda_attention_bwd_wide(struct kctx *c, act16 *dq, act16 *dk, act16 *dv, const act16 *dout, const act16 *q, const act16 *k, const act16 *v, const float *lse, const float *delta, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale);
 bool cuda_has_wgmma(void);
 
-/* dst(n) bf16 = s · src(n) f32 */
-void cuda_to_bf16(struct kctx *k, bf16 *dst, const float *src, float s, int64_t n);
+/* dst(n) = s · src(n) f32 */
+void cuda_to_act(struct kctx *k, act16 *dst, const float *src, float s, int64_t n);
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /* Every launch is followed by this: a wrong launch is known at once, a fault of the kernel at sync. */
 static inline void launched(struct kctx *k, const char *what) { cuda_ok(k, cudaGetLastError(), what); }
 
 /* ---- device helpers ---- */
-struct alignas(16) vec8 { bf16 v[8]; };
-template <int V> __device__ inline void load(float v[V], const bf16 *p) {
+template <class E> struct alignas(16) eight_of { E v[8]; };
+typedef eight_of<act16> vec8;
+template <int V, class E> __device__ inline void load(float v[V], const E *p) {
     if constexpr (V == 8) {
-        vec8 x = *(const vec8 *)p;
+        eight_of<E> x = *(const eight_of<E> *)p;
 #pragma unroll
-        for (int i = 0; i < 8; i++) v[i] = __bfloat162float(x.v[i]);
+        for (int i = 0; i < 8; i++) v[i] = to_f32(x.v[i]);
     } else {
-        for (int i = 0; i < V; i++) v[i] = __bfloat162float(p[i]);
+        for (int i = 0; i < V; i++) v[i] = to_f32(p[i]);
     }
 }
-template <int V> __device__ inline void store(bf16 *p, const float v[V]) {
+template <int V> __device__ inline void store(act16 *p, const float v[V]) {
     if constexpr (V == 8) {
         vec8 x;
 #pragma unroll
-        for (int i = 0; i < 8; i++) x.v[i] = __float2bfloat16(v[i]);
+        for (int i = 0; i < 8; i++) x.v[i] = to_act(v[i]);
         *(vec8 *)p = x;
     } else {
-        for (int i = 0; i < V; i++) p[i] = __float2bfloat16(v[i]);
+        for (int i = 0; i < V; i++) p[i] = to_act(v[i]);
     }
 }
 __device__ inline float warp_sum(float x) {

@@ -12,10 +12,10 @@ enum mode { PLAIN, ADDED, GATED }; /* y = ; y += ; y = silu(w[0]·x)·(w[1]·x) 
 constexpr int blocks_of(int mode) { return mode == GATED ? 2 : 3; } /* a multiprocessor: two rows at once take more registers */
 struct few {
     struct weight w[3]; /* one below the other, GATED: side by side */
-    bf16 *y[3];
+    act16 *y[3];
     int end[3];         /* rows up to and with each */
     int K, log_slabs;   /* 2^log_slabs warps a row */
-    const bf16 *x;
+    const act16 *x;
     const float *norm;  /* NULL: x as it is */
     float eps;
 };
@@ -52,11 +52,10 @@ template <int T> static __device__ inline void ask(struct share<T> &s, const str
         }
     }
 }
-static __device__ inline float low(uint32_t x) { return __uint_as_float(x << 16); }
+static __device__ inline float low(uint32_t x) { return __uint_as_float(x << 16); } /* of two bf16 in a word */
 static __device__ inline float high(uint32_t x) { return __uint_as_float(x & 0xffff0000u); }
-
 static __device__ inline float eight(const float v[8], uint4 x) {
-    return v[0] * low(x.x) + v[1] * high(x.x) + v[2] * low(x.y) + v[3] * high(x.y) + v[4] * low(x.z) + v[5] * high(x.z) + v[6] * low(x.w) + v[7] * high(x.w);
+    return v[0] * act_low(x.x) + v[1] * act_high(x.x) + v[2] * act_low(x.y) + v[3] * act_high(x.y) + v[4] * act_low(x.z) + v[5] * act_high(x.z) + v[6] * act_low(x.w) + v[7] * act_high(x.w);
 }
 
 /* x is zero where a lane's columns lie beyond the row; it begins with the lane's share. */
@@ -94,10 +93,6 @@ template <int T> static __device__ inline float product(const struct share<T> &s
     return sum;
 }
 
-static __device__ inline uint32_t pack_two(float lo, float hi) {
-    __nv_bfloat162 v = __floats2bfloat162_rn(lo, hi);
-    return *(uint32_t *)&v;
-}
 /* x, normed, to shared memory, with zeros up to whole slabs. */
 template <int V> static __device__ inline void take_x(uint4 *x, const struct few &f) {
     __shared__ float sums[32];
@@ -118,7 +113,7 @@ template <int V> static __device__ inline void take_x(uint4 *x, const struct few
 #pragma unroll
             for (int j = 0; j < 8 && f.norm; j++) v[j] *= rs * f.norm[c + j];
         }
-        x[place_of<V>(c)] = make_uint4(pack_two(v[0], v[1]), pack_two(v[2], v[3]), pack_two(v[4], v[5]), pack_two(v[6], v[7]));
+        x[place_of<V>(c)] = make_uint4(pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
     }
     __syncthreads();
 }
@@ -190,16 +185,16 @@ template <int T, int MODE> static __global__ void __launch_bounds__(FEW_THREADS,
             }
         }
         if (row >= rows || lane || slab) continue;
-        bf16 *y = f.y[m] + at;
-        if constexpr (MODE == PLAIN) *y = __float2bfloat16(sum[0]);
-        if constexpr (MODE == ADDED) *y = __float2bfloat16(__bfloat162float(*y) + sum[0]);
-        if constexpr (MODE == GATED) *y = __float2bfloat16(sum[0] / (1 + expf(-sum[0])) * sum[1]);
+        act16 *y = f.y[m] + at;
+        if constexpr (MODE == PLAIN) *y = to_act(sum[0]);
+        if constexpr (MODE == ADDED) *y = to_act(to_f32(*y) + sum[0]);
+        if constexpr (MODE == GATED) *y = to_act(sum[0] / (1 + expf(-sum[0])) * sum[1]);
     }
 }
 
 template <int T, int MODE> static void launch_few(struct kctx *k, const struct few &f) {
     int step = FEW_WARPS >> f.log_slabs, blocks = (int)ceil_div(f.end[2], step), room = blocks_of(MODE) * k->multiprocessors;
-    int bytes = (share<T>::FOUR_BITS ? (int)sizeof(struct lookup) : 0) + ((SLAB * (int)sizeof(bf16)) << f.log_slabs);
+    int bytes = (share<T>::FOUR_BITS ? (int)sizeof(struct lookup) : 0) + ((SLAB * (int)sizeof(act16)) << f.log_slabs);
     if (bytes > 48 << 10 && !cuda_ok(k, cudaFuncSetAttribute(few<T, MODE>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "decoding")) return;
     chain(k, few<T, MODE>, (unsigned)(blocks < room ? blocks : room), FEW_THREADS, bytes, f);
 }
@@ -229,7 +224,7 @@ bool cuda_decode_layer(struct kctx *k, const struct decode_layer *l, const int32
     int in, out, mlp, down, hd = l->H * l->D, gd = l->G * l->D;
     if ((l->D != 64 && l->D != 128) || !fits(w, 3, &in) || !fits(w + 3, 1, &out) || !fits(w + 4, 2, &mlp) || !fits(w + 6, 1, &down)) return false;
     cuda_flush(k);
-    bf16 *x = (bf16 *)l->x, *q = (bf16 *)l->q, *kk = (bf16 *)l->k, *v = (bf16 *)l->v, *o = (bf16 *)l->o, *act = (bf16 *)l->act;
+    act16 *x = (act16 *)l->x, *q = (act16 *)l->q, *kk = (act16 *)l->k, *v = (act16 *)l->v, *o = (act16 *)l->o, *act = (act16 *)l->act;
     run_few<PLAIN>(k, {{w[0], w[1], w[2]}, {q, kk, v}, {hd, hd + gd, hd + 2 * gd}, l->C, in, x, l->attn_norm, l->eps});
     cuda_attend_one(k, o, q, kk, v, l, seq, pos);
     run_few<ADDED>(k, {{w[3], w[3], w[3]}, {x, x, x}, {l->C, l->C, l->C}, hd, out, o, NULL, 0});
@@ -240,9 +235,9 @@ bool cuda_decode_layer(struct kctx *k, const struct decode_layer *l, const int32
 
 bool cuda_decode_head(struct kctx *k, void *logits, const void *x, const float *norm, float eps, const struct weight *w) {
     int slabs, V = (int)w->rows;
-    bf16 *y = (bf16 *)logits;
+    act16 *y = (act16 *)logits;
     if (!fits(w, 1, &slabs)) return false;
     cuda_flush(k);
-    run_few<PLAIN>(k, {{*w, *w, *w}, {y, y, y}, {V, V, V}, (int)w->cols, slabs, (const bf16 *)x, norm, eps});
+    run_few<PLAIN>(k, {{*w, *w, *w}, {y, y, y}, {V, V, V}, (int)w->cols, slabs, (const act16 *)x, norm, eps});
     return true;
 }

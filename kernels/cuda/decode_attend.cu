@@ -6,8 +6,8 @@
 #define LOG2E 1.4426950408889634f
 
 struct attend {
-    bf16 *o;
-    const bf16 *q, *k, *v;
+    act16 *o;
+    const act16 *q, *k, *v;
     struct kv_view kv;
     const int32_t *seq, *pos;
     const float *inv_freq;
@@ -22,7 +22,7 @@ template <int D> static __device__ inline void turn(float v[8], const float *cos
     for (int j = 0; j < 8; j++) {
         float other = __shfl_xor_sync(~0u, v[j], D / 16);
         int i = d % (D / 2) + j;
-        v[j] = __bfloat162float(__float2bfloat16(v[j] * cosine[i] + (d < D / 2 ? -other : other) * sine[i]));
+        v[j] = to_f32(to_act(v[j] * cosine[i] + (d < D / 2 ? -other : other) * sine[i]));
     }
 }
 
@@ -38,8 +38,8 @@ template <int D> static __global__ void __launch_bounds__(ATTEND_THREADS) attend
         for (int u = 0; u < AHEAD; u++) {
             int t = t0 + u * GROUPS + group;
             int64_t at = place(t < n ? t : n - 1);
-            kx[u] = *(const vec8 *)((const bf16 *)a.kv.k + at);
-            vx[u] = *(const vec8 *)((const bf16 *)a.kv.v + at);
+            kx[u] = *(const vec8 *)((const act16 *)a.kv.k + at);
+            vx[u] = *(const vec8 *)((const act16 *)a.kv.v + at);
         }
     };
     let_next_start();
@@ -54,8 +54,8 @@ template <int D> static __global__ void __launch_bounds__(ATTEND_THREADS) attend
     turn<D>(q, cosine, sine, d);
     turn<D>(k, cosine, sine, d);
     if (head % a.group == 0 && group == 0) {
-        store<8>((bf16 *)a.kv.k + place(n), k);
-        store<8>((bf16 *)a.kv.v + place(n), v);
+        store<8>((act16 *)a.kv.k + place(n), k);
+        store<8>((act16 *)a.kv.v + place(n), v);
     }
     auto score = [&](const float x[8]) {
         float t = 0;
@@ -75,14 +75,14 @@ template <int D> static __global__ void __launch_bounds__(ATTEND_THREADS) attend
         for (int u = 0; u < AHEAD; u++) {
             float x[8];
 #pragma unroll
-            for (int j = 0; j < 8; j++) x[j] = __bfloat162float(kx[u].v[j]);
+            for (int j = 0; j < 8; j++) x[j] = to_f32(kx[u].v[j]);
             s = score(x);
             if (t0 + u * GROUPS + group >= n) continue; /* the shuffles are behind us */
             float top = fmaxf(m, s), keep = exp2f(m - top), w = exp2f(s - top);
             m = top;
             total = total * keep + w;
 #pragma unroll
-            for (int j = 0; j < 8; j++) acc[j] = acc[j] * keep + w * __bfloat162float(vx[u].v[j]);
+            for (int j = 0; j < 8; j++) acc[j] = acc[j] * keep + w * to_f32(vx[u].v[j]);
         }
         __syncwarp();
     }
@@ -110,10 +110,10 @@ template <int D> static __global__ void __launch_bounds__(ATTEND_THREADS) attend
         all += sum[i] * f;
         out += part[i][threadIdx.x] * f;
     }
-    a.o[head * D + threadIdx.x] = __float2bfloat16(out / all);
+    a.o[head * D + threadIdx.x] = to_act(out / all);
 }
 
-void cuda_attend_one(struct kctx *k, bf16 *o, const bf16 *q, const bf16 *kk, const bf16 *v, const struct decode_layer *l, const int32_t *seq, const int32_t *pos) {
+void cuda_attend_one(struct kctx *k, act16 *o, const act16 *q, const act16 *kk, const act16 *v, const struct decode_layer *l, const int32_t *seq, const int32_t *pos) {
     struct attend a = {o, q, kk, v, l->kv, seq, pos, l->inv_freq, l->H / l->G, l->G, 1 / sqrtf((float)l->D)};
     chain(k, l->D == 64 ? attend<64> : attend<128>, (unsigned)l->H, ATTEND_THREADS, 0, a);
 }

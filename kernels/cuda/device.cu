@@ -265,7 +265,7 @@ extern "C" __attribute__((visibility("default"))) enum kerr coador_cuda_open(str
     k->index = index;
     snprintf(k->name, sizeof k->name, "cuda:%d", index);
     d->name = k->name;
-    d->act = DT_BF16;
+    d->act = ACT_DTYPE;
     d->ctx = k;
     set_verbs(d);
     set_ops(d);

@@ -39,8 +39,8 @@ static __device__ int before_me(int x, int *all) {
 }
 
 /* A value's place in the order of values: 16 bits, both zeros the same */
-static __device__ inline int key_of(bf16 v) {
-    int b = __bfloat16_as_ushort(v);
+static __device__ inline int key_of(act16 v) {
+    int b = act_bits(v);
     b = b == 0x8000 ? 0 : b;
     return b & 0x8000 ? ~b & 0xffff : b | 0x8000;
 }
@@ -60,7 +60,7 @@ static __device__ int bin_of(const int *count, int *need) {
 }
 
 /* The key of the K-th largest value; *ties: how many of those that equal it belong to the K. */
-static __device__ int threshold(const bf16 *z, int V, int K, int *ties) {
+static __device__ int threshold(const act16 *z, int V, int K, int *ties) {
     __shared__ int count[256];
     int key = 0;
     *ties = K;
@@ -79,8 +79,8 @@ static __device__ int threshold(const bf16 *z, int V, int K, int *ties) {
     return key;
 }
 
-static __global__ void __launch_bounds__(SOFT_THREADS) topk(int32_t *id, float *logp, float *tail, const bf16 *logits, float T, int V, int K) {
-    const bf16 *z = logits + (int64_t)blockIdx.x * V;
+static __global__ void __launch_bounds__(SOFT_THREADS) topk(int32_t *id, float *logp, float *tail, const act16 *logits, float T, int V, int K) {
+    const act16 *z = logits + (int64_t)blockIdx.x * V;
     id += (int64_t)blockIdx.x * K;
     logp += (int64_t)blockIdx.x * K;
     int ties, all;
@@ -90,7 +90,7 @@ static __global__ void __launch_bounds__(SOFT_THREADS) topk(int32_t *id, float *
     float max = -INFINITY, rest_max = -INFINITY;
     for (int c = from; c < to; c++) {
         int key = key_of(z[c]);
-        float v = __bfloat162float(z[c]);
+        float v = to_f32(z[c]);
         bad |= isnan(v);
         above += key > least;
         equal += key == least;
@@ -101,7 +101,7 @@ static __global__ void __launch_bounds__(SOFT_THREADS) topk(int32_t *id, float *
     for (int c = from; c < to; c++) {
         int key = key_of(z[c]);
         if (key > least || (key == least && left-- > 0)) id[at++] = c;
-        else rest_max = fmaxf(rest_max, __bfloat162float(z[c]));
+        else rest_max = fmaxf(rest_max, to_f32(z[c]));
     }
     max = block_max(max);
     rest_max = block_max(rest_max);
@@ -109,19 +109,19 @@ static __global__ void __launch_bounds__(SOFT_THREADS) topk(int32_t *id, float *
     left = taken;
     for (int c = from; c < to; c++) {
         int key = key_of(z[c]);
-        if (!(key > least || (key == least && left-- > 0))) rest += exp(((double)__bfloat162float(z[c]) - rest_max) / T);
+        if (!(key > least || (key == least && left-- > 0))) rest += exp(((double)to_f32(z[c]) - rest_max) / T);
     }
     double log_rest = ((double)rest_max - max) / T + log(block_total(rest));
     double own = 0; /* of the named; id was written by all threads before block_max's barriers */
-    for (int j = threadIdx.x; j < K; j += SOFT_THREADS) own += exp(((double)__bfloat162float(z[id[j]]) - max) / T);
+    for (int j = threadIdx.x; j < K; j += SOFT_THREADS) own += exp(((double)to_f32(z[id[j]]) - max) / T);
     sum = exp(log_rest) + block_total(own);
-    for (int j = threadIdx.x; j < K; j += SOFT_THREADS) logp[j] = (float)(((double)__bfloat162float(z[id[j]]) - max) / T - log(sum));
+    for (int j = threadIdx.x; j < K; j += SOFT_THREADS) logp[j] = (float)(((double)to_f32(z[id[j]]) - max) / T - log(sum));
     bad = __syncthreads_or(bad);
     if (threadIdx.x == 0) tail[blockIdx.x] = bad ? NAN : (float)(log_rest - log(sum));
 }
 void cuda_topk(struct kctx *k, int32_t *id, float *logp, float *tail, const void *logits, float T, int M, int V, int K) {
     cuda_flush(k);
-    if (M > 0) topk<<<(unsigned)M, SOFT_THREADS, 0, k->stream>>>(id, logp, tail, (const bf16 *)logits, T, V, K);
+    if (M > 0) topk<<<(unsigned)M, SOFT_THREADS, 0, k->stream>>>(id, logp, tail, (const act16 *)logits, T, V, K);
     launched(k, "topk");
 }
 
@@ -130,16 +130,16 @@ struct soft_row { /* of one row: kernels/cpu/distill.c has the same sums */
 };
 
 /* The named logits stand in `top`, and in the row −∞ in their place: what is read from it is the tail. */
-static __device__ struct soft_row sums_of(const bf16 *z, const float *top, const float *logp, int K, int V, float T, float tail) {
+static __device__ struct soft_row sums_of(const act16 *z, const float *top, const float *logp, int K, int V, float T, float tail) {
     struct soft_row a;
     float max = -INFINITY, rest_max = -INFINITY;
     double soft = 0, hard = 0, kl = 0, mass = 0;
-    for (int c = threadIdx.x; c < V; c += SOFT_THREADS) rest_max = fmaxf(rest_max, __bfloat162float(z[c]));
+    for (int c = threadIdx.x; c < V; c += SOFT_THREADS) rest_max = fmaxf(rest_max, to_f32(z[c]));
     for (int j = threadIdx.x; j < K; j += SOFT_THREADS) max = fmaxf(max, top[j]);
     a.rest_max = block_max(rest_max);
     a.max = fmaxf(block_max(max), (float)a.rest_max);
     for (int c = threadIdx.x; c < V; c += SOFT_THREADS) {
-        float x = __bfloat162float(z[c]) - (float)a.rest_max;
+        float x = to_f32(z[c]) - (float)a.rest_max;
         soft += expf(x / T);
         hard += expf(x);
     }
@@ -163,35 +163,35 @@ static __device__ struct soft_row sums_of(const bf16 *z, const float *top, const
     return a;
 }
 
-static __global__ void __launch_bounds__(SOFT_THREADS) distill(float *loss, bf16 *logits, const int32_t *target, const float *scale, const struct soft_labels s, int V) {
+static __global__ void __launch_bounds__(SOFT_THREADS) distill(float *loss, act16 *logits, const int32_t *target, const float *scale, const struct soft_labels s, int V) {
     __shared__ float top[TOPK_MAX];
     __shared__ float at_target;
     const int64_t i = blockIdx.x;
     const int K = s.K, t = target[i];
     const int32_t *id = s.id + i * K;
     const float *logp = s.logp + i * K;
-    bf16 *z = logits + i * V;
-    if (threadIdx.x == 0) at_target = __bfloat162float(z[t]);
-    for (int j = threadIdx.x; j < K; j += SOFT_THREADS) top[j] = __bfloat162float(z[id[j]]);
+    act16 *z = logits + i * V;
+    if (threadIdx.x == 0) at_target = to_f32(z[t]);
+    for (int j = threadIdx.x; j < K; j += SOFT_THREADS) top[j] = to_f32(z[id[j]]);
     __syncthreads();
-    for (int j = threadIdx.x; j < K; j += SOFT_THREADS) z[id[j]] = __float2bfloat16(-INFINITY);
+    for (int j = threadIdx.x; j < K; j += SOFT_THREADS) z[id[j]] = to_act(-INFINITY);
     __syncthreads();
     const struct soft_row a = sums_of(z, top, logp, K, V, s.T, s.tail[i]);
     const double T = s.T, alpha = s.alpha, soft = scale ? scale[i] * alpha * T : 0, hard = scale ? scale[i] * (1 - alpha) : 0, below = a.rest_max - a.max;
     if (threadIdx.x == 0) loss[i] = (float)(alpha * T * T * a.kl + (1 - alpha) * (a.max + log(a.hard) - at_target));
     const float of_soft = (float)(soft * (a.mass * exp(below / T) / a.soft - exp((double)s.tail[i]) / a.rest)), of_hard = (float)(hard * exp(below) / a.hard);
     for (int c = threadIdx.x; scale && c < V; c += SOFT_THREADS) {
-        float x = __bfloat162float(z[c]) - (float)a.rest_max;
-        z[c] = __float2bfloat16(of_soft * expf(x / s.T) + of_hard * expf(x) - (c == t ? (float)hard : 0));
+        float x = to_f32(z[c]) - (float)a.rest_max;
+        z[c] = to_act(of_soft * expf(x / s.T) + of_hard * expf(x) - (c == t ? (float)hard : 0));
     }
     __syncthreads();
     for (int j = threadIdx.x; j < K; j += SOFT_THREADS) {
         double x = top[j] - a.max, g = soft * (a.mass * exp(x / T) / a.soft - exp((double)logp[j])) + hard * exp(x) / a.hard - (id[j] == t ? hard : 0);
-        z[id[j]] = __float2bfloat16(scale ? (float)g : top[j]);
+        z[id[j]] = to_act(scale ? (float)g : top[j]);
     }
 }
 void cuda_distill(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, const struct soft_labels *s, int M, int V) {
     cuda_flush(k);
-    if (M > 0) distill<<<(unsigned)M, SOFT_THREADS, 0, k->stream>>>(loss, (bf16 *)logits, target, scale, *s, V);
+    if (M > 0) distill<<<(unsigned)M, SOFT_THREADS, 0, k->stream>>>(loss, (act16 *)logits, target, scale, *s, V);
     launched(k, "distill");
 }

@@ -23,7 +23,7 @@ static __device__ void philox(uint32_t c[4], uint32_t k0, uint32_t k1) { /* kern
 
 struct drop { uint32_t k0, k1, step, limit; float beta, scale; };
 /* V 8: whole groups; 1: four columns a thread, the last group cut */
-template <int V> static __global__ void dropout(bf16 *y, const bf16 *x, const int32_t *seq, const int32_t *pos, struct drop d, int64_t R, int C) {
+template <int V> static __global__ void dropout(act16 *y, const act16 *x, const int32_t *seq, const int32_t *pos, struct drop d, int64_t R, int C) {
     constexpr int W = V == 8 ? 8 : 4;
     int64_t groups = (C + W - 1) / W, i = AT(1), row = i / groups;
     if (row >= R) return;
@@ -44,23 +44,23 @@ template <int V> static __global__ void dropout(bf16 *y, const bf16 *x, const in
         for (int j = 0; j < 8; j++) v[j] = (u[j] >= d.limit ? v[j] * d.scale : 0) + d.beta * b[j];
         store<8>(y, v);
     } else {
-        for (int j = 0; j < n; j++) y[j] = __float2bfloat16((u[j] >= d.limit ? __bfloat162float(x[j]) * d.scale : 0) + (d.beta != 0 ? d.beta * __bfloat162float(y[j]) : 0));
+        for (int j = 0; j < n; j++) y[j] = to_act((u[j] >= d.limit ? to_f32(x[j]) * d.scale : 0) + (d.beta != 0 ? d.beta * to_f32(y[j]) : 0));
     }
 }
 void cuda_dropout(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C) {
     if (cuda_waits(k, y, true) || cuda_waits(k, x, false)) cuda_flush(k);
     struct drop d = {(uint32_t)key->seed, (uint32_t)(key->seed >> 32) ^ (key->layer << 8 | key->site), key->step, (uint32_t)((double)key->p * 4294967296.0), beta, (float)(1 / (1 - (double)key->p))};
     if (by_eight(C, y, x))
-        dropout<8><<<blocks_for((int64_t)R * C / 8), 256, 0, k->stream>>>((bf16 *)y, (const bf16 *)x, seq, pos, d, R, C);
+        dropout<8><<<blocks_for((int64_t)R * C / 8), 256, 0, k->stream>>>((act16 *)y, (const act16 *)x, seq, pos, d, R, C);
     else
-        dropout<1><<<blocks_for((int64_t)R * ceil_div(C, 4)), 256, 0, k->stream>>>((bf16 *)y, (const bf16 *)x, seq, pos, d, R, C);
+        dropout<1><<<blocks_for((int64_t)R * ceil_div(C, 4)), 256, 0, k->stream>>>((act16 *)y, (const act16 *)x, seq, pos, d, R, C);
     launched(k, "dropout");
 }
 
 /* ---- SwiGLU, sums ---- */
 static __device__ inline float sigmoid(float z) { return 1 / (1 + expf(-z)); }
 
-template <int V> static __global__ void swiglu(bf16 *y, const bf16 *gate, const bf16 *up, int64_t n) {
+template <int V> static __global__ void swiglu(act16 *y, const act16 *gate, const act16 *up, int64_t n) {
     int64_t i = AT(V);
     if (i >= n) return;
     float g[V], u[V];
@@ -74,13 +74,13 @@ void cuda_swiglu(struct kctx *k, void *y, const void *gate, const void *up, int6
     cuda_flush(k);
     if (!n) return;
     if (by_eight(n, y, gate, up))
-        swiglu<8><<<blocks_for(n / 8), 256, 0, k->stream>>>((bf16 *)y, (const bf16 *)gate, (const bf16 *)up, n);
+        swiglu<8><<<blocks_for(n / 8), 256, 0, k->stream>>>((act16 *)y, (const act16 *)gate, (const act16 *)up, n);
     else
-        swiglu<1><<<blocks_for(n), 256, 0, k->stream>>>((bf16 *)y, (const bf16 *)gate, (const bf16 *)up, n);
+        swiglu<1><<<blocks_for(n), 256, 0, k->stream>>>((act16 *)y, (const act16 *)gate, (const act16 *)up, n);
     launched(k, "swiglu");
 }
 
-template <int V> static __global__ void swiglu_bwd(bf16 *dgate, bf16 *dup, bf16 *y, const bf16 *dy, const bf16 *gate, const bf16 *up, int64_t n) {
+template <int V> static __global__ void swiglu_bwd(act16 *dgate, act16 *dup, act16 *y, const act16 *dy, const act16 *gate, const act16 *up, int64_t n) {
     int64_t i = AT(V);
     if (i >= n) return;
     float g[V], u[V], d[V], o[V];
@@ -103,16 +103,16 @@ void cuda_swiglu_bwd_again(struct kctx *k, void *dgate, void *dup, void *y, cons
     cuda_flush(k);
     if (!n) return;
     if (by_eight(n, dgate, dup, dy) && by_eight(n, gate, up, y))
-        swiglu_bwd<8><<<blocks_for(n / 8), 256, 0, k->stream>>>((bf16 *)dgate, (bf16 *)dup, (bf16 *)y, (const bf16 *)dy, (const bf16 *)gate, (const bf16 *)up, n);
+        swiglu_bwd<8><<<blocks_for(n / 8), 256, 0, k->stream>>>((act16 *)dgate, (act16 *)dup, (act16 *)y, (const act16 *)dy, (const act16 *)gate, (const act16 *)up, n);
     else
-        swiglu_bwd<1><<<blocks_for(n), 256, 0, k->stream>>>((bf16 *)dgate, (bf16 *)dup, (bf16 *)y, (const bf16 *)dy, (const bf16 *)gate, (const bf16 *)up, n);
+        swiglu_bwd<1><<<blocks_for(n), 256, 0, k->stream>>>((act16 *)dgate, (act16 *)dup, (act16 *)y, (const act16 *)dy, (const act16 *)gate, (const act16 *)up, n);
     launched(k, "swiglu_bwd");
 }
 void cuda_swiglu_bwd(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, int64_t n) {
     cuda_swiglu_bwd_again(k, dgate, dup, NULL, dy, gate, up, n);
 }
 
-template <int V> static __global__ void add(bf16 *y, const bf16 *a, const bf16 *b, int64_t n) {
+template <int V> static __global__ void add(act16 *y, const act16 *a, const act16 *b, int64_t n) {
     int64_t i = AT(V);
     if (i >= n) return;
     float u[V], v[V];
@@ -122,7 +122,7 @@ template <int V> static __global__ void add(bf16 *y, const bf16 *a, const bf16 *
     for (int j = 0; j < V; j++) u[j] += v[j];
     store<V>(y + i, u);
 }
-void cuda_add_now(struct kctx *k, bf16 *y, const bf16 *a, const bf16 *b, int64_t n) {
+void cuda_add_now(struct kctx *k, act16 *y, const act16 *a, const act16 *b, int64_t n) {
     if (!n) return;
     if (by_eight(n, y, a, b))
         add<8><<<blocks_for(n / 8), 256, 0, k->stream>>>(y, a, b, n);
@@ -132,12 +132,12 @@ void cuda_add_now(struct kctx *k, bf16 *y, const bf16 *a, const bf16 *b, int64_t
 }
 void cuda_add(struct kctx *k, void *y, const void *x, int64_t n) {
     cuda_flush(k);
-    cuda_add_now(k, (bf16 *)y, (bf16 *)y, (const bf16 *)x, n);
+    cuda_add_now(k, (act16 *)y, (act16 *)y, (const act16 *)x, n);
 }
 
 /* ---- rows ---- */
 /* y row (to ? idx[i] : i) = x row (to ? i : idx[i]) */
-static __global__ void move_rows(bf16 *y, const bf16 *x, const int32_t *idx, bool to, int C) {
+static __global__ void move_rows(act16 *y, const act16 *x, const int32_t *idx, bool to, int C) {
     int64_t i = blockIdx.x, j = idx[i];
     y += (to ? j : i) * C;
     x += (to ? i : j) * C;
@@ -145,18 +145,18 @@ static __global__ void move_rows(bf16 *y, const bf16 *x, const int32_t *idx, boo
 }
 void cuda_gather_rows(struct kctx *k, void *y, const void *x, const int32_t *idx, int M, int C) {
     cuda_flush(k);
-    if (M) move_rows<<<(unsigned)M, 256, 0, k->stream>>>((bf16 *)y, (const bf16 *)x, idx, false, C);
+    if (M) move_rows<<<(unsigned)M, 256, 0, k->stream>>>((act16 *)y, (const act16 *)x, idx, false, C);
     launched(k, "gather_rows");
 }
 void cuda_scatter_rows(struct kctx *k, void *dx, const void *dy, const int32_t *idx, int M, int R, int C) {
     cuda_flush(k);
-    cuda_ok(k, cudaMemsetAsync(dx, 0, (size_t)R * (size_t)C * sizeof(bf16), k->stream), "scatter_rows");
-    if (M) move_rows<<<(unsigned)M, 256, 0, k->stream>>>((bf16 *)dx, (const bf16 *)dy, idx, true, C);
+    cuda_ok(k, cudaMemsetAsync(dx, 0, (size_t)R * (size_t)C * sizeof(act16), k->stream), "scatter_rows");
+    if (M) move_rows<<<(unsigned)M, 256, 0, k->stream>>>((act16 *)dx, (const act16 *)dy, idx, true, C);
     launched(k, "scatter_rows");
 }
 
 /* ---- RMSNorm: a block a row; the second reading of the row comes from the cache ---- */
-template <int V> static __global__ void rmsnorm(bf16 *y, float *rstd, const bf16 *x, const float *w, float eps, int C) {
+template <int V> static __global__ void rmsnorm(act16 *y, float *rstd, const act16 *x, const float *w, float eps, int C) {
     __shared__ float s[32];
     float v[V], sum = 0;
     x += (int64_t)blockIdx.x * C;
@@ -180,13 +180,13 @@ void cuda_rmsnorm(struct kctx *k, void *y, float *rstd, const void *x, const flo
     cuda_flush(k);
     if (R <= 0) return;
     if (by_eight(C, y, x))
-        rmsnorm<8><<<(unsigned)R, row_threads(C), 0, k->stream>>>((bf16 *)y, rstd, (const bf16 *)x, w, eps, C);
+        rmsnorm<8><<<(unsigned)R, row_threads(C), 0, k->stream>>>((act16 *)y, rstd, (const act16 *)x, w, eps, C);
     else
-        rmsnorm<1><<<(unsigned)R, row_threads(C), 0, k->stream>>>((bf16 *)y, rstd, (const bf16 *)x, w, eps, C);
+        rmsnorm<1><<<(unsigned)R, row_threads(C), 0, k->stream>>>((act16 *)y, rstd, (const act16 *)x, w, eps, C);
     launched(k, "rmsnorm");
 }
 
-template <int V> static __global__ void rmsnorm_bwd(bf16 *dx, const bf16 *dy, const bf16 *x, const float *w, const float *rstd, int C) {
+template <int V> static __global__ void rmsnorm_bwd(act16 *dx, const act16 *dy, const act16 *x, const float *w, const float *rstd, int C) {
     __shared__ float s[32];
     int64_t at = (int64_t)blockIdx.x * C;
     float a[V], b[V], o[V], sum = 0, rs = rstd[blockIdx.x];
@@ -210,14 +210,14 @@ void cuda_rmsnorm_bwd(struct kctx *k, void *dx, const void *dy, const void *x, c
     cuda_flush(k);
     if (R <= 0) return;
     if (by_eight(C, dx, dy, x))
-        rmsnorm_bwd<8><<<(unsigned)R, row_threads(C), 0, k->stream>>>((bf16 *)dx, (const bf16 *)dy, (const bf16 *)x, w, rstd, C);
+        rmsnorm_bwd<8><<<(unsigned)R, row_threads(C), 0, k->stream>>>((act16 *)dx, (const act16 *)dy, (const act16 *)x, w, rstd, C);
     else
-        rmsnorm_bwd<1><<<(unsigned)R, row_threads(C), 0, k->stream>>>((bf16 *)dx, (const bf16 *)dy, (const bf16 *)x, w, rstd, C);
+        rmsnorm_bwd<1><<<(unsigned)R, row_threads(C), 0, k->stream>>>((act16 *)dx, (const act16 *)dy, (const act16 *)x, w, rstd, C);
     launched(k, "rmsnorm_bwd");
 }
 
 /* ---- RoPE: a block a row; the angles of the row are taken once for all heads ---- */
-template <int V> static __global__ void rope(bf16 *x, const int32_t *pos, const float *inv_freq, float sign, int H, int D) {
+template <int V> static __global__ void rope(act16 *x, const int32_t *pos, const float *inv_freq, float sign, int H, int D) {
     extern __shared__ float turn[]; /* cos, then sin */
     int half = D / 2;
     x += (int64_t)blockIdx.x * H * D;
@@ -230,7 +230,7 @@ template <int V> static __global__ void rope(bf16 *x, const int32_t *pos, const 
     __syncthreads();
     for (int i = threadIdx.x * V; i < H * half; i += blockDim.x * V) {
         int d = i % half;
-        bf16 *p = x + (int64_t)(i / half) * D + d;
+        act16 *p = x + (int64_t)(i / half) * D + d;
         float a[V], b[V];
         load<V>(a, p);
         load<V>(b, p + half);
@@ -249,8 +249,8 @@ void cuda_rope(struct kctx *k, void *x, const int32_t *pos, const float *inv_fre
     if (R <= 0) return;
     size_t shared = (size_t)D * sizeof(float);
     if (by_eight(D / 2, x))
-        rope<8><<<(unsigned)R, H * D / 16 < 128 ? 64 : 128, shared, k->stream>>>((bf16 *)x, pos, inv_freq, (float)sign, H, D);
+        rope<8><<<(unsigned)R, H * D / 16 < 128 ? 64 : 128, shared, k->stream>>>((act16 *)x, pos, inv_freq, (float)sign, H, D);
     else
-        rope<1><<<(unsigned)R, H * D / 2 < 128 ? 64 : 256, shared, k->stream>>>((bf16 *)x, pos, inv_freq, (float)sign, H, D);
+        rope<1><<<(unsigned)R, H * D / 2 < 128 ? 64 : 256, shared, k->stream>>>((act16 *)x, pos, inv_freq, (float)sign, H, D);
     launched(k, "rope");
 }

@@ -38,12 +38,12 @@ static struct gemm_plan *find(struct gemm_plans *p, const struct gemm_key *key) 
 }
 
 /* For shapes that cuBLASLt does not take (odd pitches): one thread a value. */
-template <class T> static __global__ void plain(bool ta, bool tb, int m, int n, int kk, float alpha, const bf16 *A, int64_t lda, const bf16 *B, int64_t ldb, float beta, T *C, int64_t ldc) {
+template <class T> static __global__ void plain(bool ta, bool tb, int m, int n, int kk, float alpha, const act16 *A, int64_t lda, const act16 *B, int64_t ldb, float beta, T *C, int64_t ldc) {
     int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= (int64_t)m * n) return;
     int i = (int)(at % m), j = (int)(at / m);
     float sum = 0;
-    for (int l = 0; l < kk; l++) sum += __bfloat162float(A[ta ? i * lda + l : l * lda + i]) * __bfloat162float(B[tb ? l * ldb + j : j * ldb + l]);
+    for (int l = 0; l < kk; l++) sum += to_f32(A[ta ? i * lda + l : l * lda + i]) * to_f32(B[tb ? l * ldb + j : j * ldb + l]);
     T *c = C + j * ldc + i;
     *c = (T)(alpha * sum + (beta != 0 ? beta * (float)*c : 0));
 }
@@ -58,9 +58,9 @@ static bool describe(struct shapes *s, const struct gemm_key *k, int m, int n, i
     return cublasLtMatmulDescInit(&s->op, CUBLAS_COMPUTE_32F, CUDA_R_32F) == CUBLAS_STATUS_SUCCESS &&
            cublasLtMatmulDescSetAttribute(&s->op, CUBLASLT_MATMUL_DESC_TRANSA, &ta, sizeof ta) == CUBLAS_STATUS_SUCCESS &&
            cublasLtMatmulDescSetAttribute(&s->op, CUBLASLT_MATMUL_DESC_TRANSB, &tb, sizeof tb) == CUBLAS_STATUS_SUCCESS &&
-           cublasLtMatrixLayoutInit(&s->a, CUDA_R_16BF, k->ta ? kk : m, k->ta ? m : kk, lda) == CUBLAS_STATUS_SUCCESS &&
-           cublasLtMatrixLayoutInit(&s->b, CUDA_R_16BF, k->tb ? n : kk, k->tb ? kk : n, ldb) == CUBLAS_STATUS_SUCCESS &&
-           cublasLtMatrixLayoutInit(&s->c, k->f32 ? CUDA_R_32F : CUDA_R_16BF, m, n, ldc) == CUBLAS_STATUS_SUCCESS;
+           cublasLtMatrixLayoutInit(&s->a, ACT_CUDA, k->ta ? kk : m, k->ta ? m : kk, lda) == CUBLAS_STATUS_SUCCESS &&
+           cublasLtMatrixLayoutInit(&s->b, ACT_CUDA, k->tb ? n : kk, k->tb ? kk : n, ldb) == CUBLAS_STATUS_SUCCESS &&
+           cublasLtMatrixLayoutInit(&s->c, k->f32 ? CUDA_R_32F : ACT_CUDA, m, n, ldc) == CUBLAS_STATUS_SUCCESS;
 }
 
 static bool choose(struct kctx *k, struct shapes *s, const struct gemm_key *key, cublasLtMatmulAlgo_t *algo) {
@@ -80,7 +80,7 @@ static bool choose(struct kctx *k, struct shapes *s, const struct gemm_key *key,
     return true;
 }
 
-void cuda_gemm(struct kctx *k, bool ta, bool tb, int m, int n, int kk, float alpha, const bf16 *A, int64_t lda, const bf16 *B, int64_t ldb, float beta, void *C, int64_t ldc, bool c_f32) {
+void cuda_gemm(struct kctx *k, bool ta, bool tb, int m, int n, int kk, float alpha, const act16 *A, int64_t lda, const act16 *B, int64_t ldb, float beta, void *C, int64_t ldc, bool c_f32) {
     if (m <= 0 || n <= 0) return;
     struct gemm_key key;
     memset(&key, 0, sizeof key);
@@ -105,7 +105,7 @@ void cuda_gemm(struct kctx *k, bool ta, bool tb, int m, int n, int kk, float alp
     if (c_f32)
         plain<<<blocks, 256, 0, k->stream>>>(ta, tb, m, n, kk, alpha, A, lda, B, ldb, beta, (float *)C, ldc);
     else
-        plain<<<blocks, 256, 0, k->stream>>>(ta, tb, m, n, kk, alpha, A, lda, B, ldb, beta, (bf16 *)C, ldc);
+        plain<<<blocks, 256, 0, k->stream>>>(ta, tb, m, n, kk, alpha, A, lda, B, ldb, beta, (act16 *)C, ldc);
     launched(k, "product");
 }
 

@@ -11,7 +11,7 @@ static __device__ inline struct peak join(struct peak a, struct peak b) {
     return {m, x + y};
 }
 
-template <int V> static __device__ struct peak row_peak(const bf16 *z, int n) {
+template <int V> static __device__ struct peak row_peak(const act16 *z, int n) {
     struct peak p = {-INFINITY, 0};
     float v[V];
     for (int c = threadIdx.x * V; c < n; c += blockDim.x * V) {
@@ -27,15 +27,15 @@ template <int V> static __device__ struct peak row_peak(const bf16 *z, int n) {
     return p;
 }
 
-template <int V> static __global__ void cross_entropy(float *loss, bf16 *logits, const int32_t *target, const float *scale, int n) {
+template <int V> static __global__ void cross_entropy(float *loss, act16 *logits, const int32_t *target, const float *scale, int n) {
     __shared__ struct peak part[32];
     __shared__ float at;
-    bf16 *z = logits + (int64_t)blockIdx.x * n;
+    act16 *z = logits + (int64_t)blockIdx.x * n;
     int t = target[blockIdx.x];
     struct peak p = row_peak<V>(z, n);
     for (int i = 16; i; i /= 2) p = join(p, peak{__shfl_xor_sync(~0u, p.max, i), __shfl_xor_sync(~0u, p.sum, i)});
     if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = p;
-    if (threadIdx.x == 0) at = __bfloat162float(z[t]);
+    if (threadIdx.x == 0) at = to_f32(z[t]);
     __syncthreads();
     p = part[0];
     for (int i = 1; i < (int)blockDim.x / 32; i++) p = join(p, part[i]);
@@ -54,9 +54,9 @@ void cuda_cross_entropy(struct kctx *k, float *loss, void *logits, const int32_t
     if (M <= 0) return;
     int threads = V >= 8192 ? 1024 : 256;
     if (V % 8 == 0 && (uintptr_t)logits % 16 == 0)
-        cross_entropy<8><<<(unsigned)M, threads, 0, k->stream>>>(loss, (bf16 *)logits, target, scale, V);
+        cross_entropy<8><<<(unsigned)M, threads, 0, k->stream>>>(loss, (act16 *)logits, target, scale, V);
     else
-        cross_entropy<1><<<(unsigned)M, threads, 0, k->stream>>>(loss, (bf16 *)logits, target, scale, V);
+        cross_entropy<1><<<(unsigned)M, threads, 0, k->stream>>>(loss, (act16 *)logits, target, scale, V);
     launched(k, "cross_entropy");
 }
 

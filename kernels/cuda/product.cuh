@@ -4,15 +4,15 @@
 #include "kernels/cuda/cuda.cuh"
 enum { WIDE_TERMS = 4, WIDE_SUMS = 3, WIDE_LEAST = 128 /* rows */ };
 struct wide_term { /* a(R,K) by b(N,K)ᵀ, or by b(K,N) */
-    const bf16 *a;
+    const act16 *a;
     int64_t lda;
-    const bf16 *b;
+    const act16 *b;
     int64_t ldb;
     int K;
 };
 struct wide_sum { /* c(R,N) = onto(R,N), NULL: none, may be c, + the terms; pitches of c and onto are N */
-    bf16 *c;
-    const bf16 *onto;
+    act16 *c;
+    const act16 *onto;
     int N, n;
     struct wide_term t[WIDE_TERMS];
 };

@@ -15,8 +15,8 @@ static inline size_t cuda_scratch_block(int64_t values, size_t each) {
 /* wide: the card takes sums of products whose shapes 8 divides without sums in memory, all linears of an input at once (product.cu). */
 static inline size_t cuda_scratch_bytes(const struct dev_work *n, bool wide) {
     int64_t packed = wide && n->together > n->packed ? n->together : n->packed;
-    return cuda_scratch_block(packed, 2)           /* SCRATCH_WEIGHT: packed matrices as bf16 */
-        + cuda_scratch_block(n->factors, 2)        /* SCRATCH_FACTOR: A and B as bf16 */
+    return cuda_scratch_block(packed, 2)           /* SCRATCH_WEIGHT: packed matrices as act16 */
+        + cuda_scratch_block(n->factors, 2)        /* SCRATCH_FACTOR: A and B as act16 */
         + cuda_scratch_block(n->rows * (wide ? n->odd : n->wide), 4) /* SCRATCH_SHARE: a linear's sums */
         + cuda_scratch_block(n->stacked, 4)        /* SCRATCH_GRADIENT: of A, before each gets its own */
         + cuda_scratch_block(n->rows * n->heads, 4); /* SCRATCH_DELTA: of attention's backward; SCRATCH_SUMS is 2 KiB */

@@ -24,7 +24,7 @@ static __device__ float weight_at(const struct weight &w, int64_t r, int64_t c) 
     switch (w.type) {
     case DT_F32: return ((const float *)p)[at];
     case DT_F16: return __half2float(((const __half *)p)[at]);
-    case DT_BF16: return __bfloat162float(((const bf16 *)p)[at]);
+    case DT_BF16: return to_f32(((const bf16 *)p)[at]);
     case DT_I8: return (float)((const int8_t *)p)[at] * (w.scale[r] * (1 / 127.0f));
     case DT_TERNARY: return (float)((p[r % (w.rows / 4) * w.cols + c] >> (int)(r / (w.rows / 4)) * 2 & 3) - 1) * w.unit;
     case DT_NF4:
