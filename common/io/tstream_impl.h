@@ -23,6 +23,7 @@ struct tstream {
     char *name;
     FILE *f;               /* a pipe … */
     bool close_f;
+    char *buffer;          /* of f, where it is ours */
     struct map map;        /* … or a file; p set for memory, too */
     bool mapped;
     struct ts_entry *table; /* of a file: all; of a pipe: what was read */

@@ -118,6 +118,7 @@ struct tstream *tstream_open(const char *path, struct err *e) {
     if (in_open(&in, path, e) < 0) return NULL;
     struct tstream *s = named(in.name);
     s->f = in.f;
+    s->buffer = in.buffer;
     s->close_f = in.f != stdin;
     return begin(s, e);
 }
@@ -125,6 +126,7 @@ struct tstream *tstream_open(const char *path, struct err *e) {
 void tstream_close(struct tstream *s) {
     if (!s) return;
     if (s->close_f && s->f) fclose(s->f);
+    free(s->buffer);
     if (s->close_f && s->mapped) map_close(&s->map);
     for (int i = 0; i < MAX_SLOTS; i++) {
         buf_release(&s->slots[i].own);

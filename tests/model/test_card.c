@@ -1,22 +1,20 @@
 /* Training on a card (bf16) beside the CPU (f32): the same model, adapter with A and B not zero, batches and dropout masks.
-   Every adapter tensor's gradient must point the same way, and the losses of a run stay together. Only where COADOR_DEVICE is
-   cuda; CARD_MODEL names another model than the fetched one (a machine with a card may have a shortened one). */
+   Every adapter tensor's gradient must point the same way, and the losses of a run stay together, over the rated news sentences.
+   Only where COADOR_DEVICE is cuda; CARD_MODEL names another model than the fetched one (a machine with a card may have a
+   shortened one). */
+#include "common/io/gguf.h"
 #include "common/model/decode.h"
+#include "common/text/tokenizer.h"
 #include "tests/model/parity.h"
 #include <stdio.h>
 
-/* What holds for every tensor. The aim is 0.9995, reached with dropout; without, some tensors of the first layers stay below, and are
-   named: such a model's own roundings to bf16, any of them alone, turn their gradients as much. */
-#define AIM 0.9995
-#define MIN_COSINE 0.997
+#define MIN_COSINE 0.9995 /* of every tensor's gradient */
 #define MIN_LOGITS_COSINE 0.9999
 #define LOSS_TOLERANCE 0.01 /* relative, of one pass, and of each step of a run */
 #define SIGNS_KEPT 0.999
 #define FALL_TOLERANCE 0.12 /* of the first step's fall of the loss, relative */
-#define STEPS 200
-#define BY_HEART 145 /* steps */
-#define HEART_TOLERANCE 0.04
-enum { MAX_ROWS = 1024, MAX_SEQS = 32, TEXTS = 24, CPU = 0, CARD = 1 };
+/* A gradient's tokens: of few, some of the first layers' tensors hang on single roundings to bf16 (kernels/cuda/NOTES.md). */
+enum { MAX_ROWS = 4096, MAX_SEQS = 512, STEP_TEXTS = 20, STEPS = 200, CPU = 0, CARD = 1 };
 
 struct side {
     struct dev *d;
@@ -26,9 +24,14 @@ struct side {
     float *grad, *m1, *m2; /* (n) device */
     double *norm_sq;       /* device */
 };
+struct texts {
+    struct ids ids;
+    size_t *end; /* of each text */
+    int n;
+};
 struct pair {
     struct side s[2];
-    struct json_doc *doc;
+    struct texts texts;
     int64_t n;
 };
 
@@ -69,22 +72,46 @@ static void side_close(struct side *s) {
     s->d->close(s->d);
 }
 
-static void pair_open(struct pair *p, double dropout, bool live) {
-    const char *device = getenv("COADOR_DEVICE"), *given = getenv("CARD_MODEL"), *src = getenv("SRC");
+/* The sentences behind the second tab of each line, in ids of the model's own tokenizer. */
+static void texts_open(struct texts *t, const char *model, const char *file) {
     struct err e = ERR_INIT;
+    struct buf all = BUF_INIT;
+    struct gguf *g = gguf_open(model, &e);
+    struct tokenizer *k = g ? tokenizer_from_gguf(g, &e) : NULL;
+    if (!k || io_read_all(file, 0, &all, &e) < 0) fail_msg("%s", e.msg);
+    *t = (struct texts){0};
+    for (char *line = all.p, *next; line && *line; line = next) {
+        if ((next = strchr(line, '\n'))) *next++ = 0;
+        char *text = strchr(line, '\t');
+        if (!text || !(text = strchr(text + 1, '\t'))) continue;
+        if (tokenizer_encode(k, text + 1, strcspn(text + 1, "\r"), &t->ids, &e) < 0) continue; /* a line that is not UTF-8 */
+        t->end = xrealloc(t->end, (size_t)t->n + 1, sizeof *t->end);
+        t->end[t->n++] = t->ids.n;
+    }
+    buf_release(&all);
+    tokenizer_free(k);
+    gguf_close(g);
+}
+
+static void need(const char *path, const char *make) {
+    if (io_exists(path)) return;
+    print_message("# SKIP %s is not here: make %s\n", path, make);
+    skip();
+}
+
+static void pair_open(struct pair *p, double dropout, bool live) {
+    const char *device = getenv("COADOR_DEVICE"), *given = getenv("CARD_MODEL"), *dir = getenv("FETCHED");
     if (!device || strncmp(device, "cuda", 4)) {
         print_message("# SKIP not on a card: COADOR_DEVICE=cuda asks for it\n");
         skip();
     }
-    char *path = given ? xstrdup(given) : parity_model_path(), *file = io_join(src ? src : ".", "tests/data/model/lora_steps.json");
-    if (!io_exists(path)) {
-        print_message("# SKIP %s is not here: make model\n", path);
-        skip();
-    }
+    char *path = given ? xstrdup(given) : parity_model_path(), *file = io_join(dir ? dir : ".fetched", "nytEditorialSnippets_GroundTruth.txt");
+    need(path, "model");
+    need(file, "nyt-data");
     side_open(&p->s[CPU], "cpu", path, dropout, live);
     side_open(&p->s[CARD], device, path, dropout, live);
     p->n = p->s[CPU].a->n;
-    if (!(p->doc = json_read_file(file, &e))) fail_msg("%s", e.msg);
+    texts_open(&p->texts, path, file);
     free(path);
     free(file);
 }
@@ -92,33 +119,33 @@ static void pair_open(struct pair *p, double dropout, bool live) {
 static void pair_close(struct pair *p) {
     side_close(&p->s[CPU]);
     side_close(&p->s[CARD]);
-    json_doc_free(p->doc);
+    ids_release(&p->texts.ids);
+    free(p->texts.end);
 }
 
-/* Texts of the golden data, from the step's on: some 600 tokens, all trained. Few tokens would show the roundings of each. */
-static void pack(struct packed *b, const struct json *all, int step) {
+/* Texts first, first + 1, … : as many as there is room for, n at most; all tokens trained. */
+static void pack(struct packed *b, const struct texts *t, int first, int n) {
     static int32_t ids[MAX_ROWS], pos[MAX_ROWS], seq[MAX_ROWS], cu[MAX_SEQS + 1], sel[MAX_ROWS], target[MAX_ROWS];
     static float scale[MAX_ROWS];
     *b = (struct packed){.S = 0, .ids = ids, .pos = pos, .seq = seq, .cu = cu, .sel = sel, .target = target, .scale = scale};
-    for (int s = 0; s < TEXTS; s++) {
-        const struct json *x = all->first;
-        for (int i = (step * 4 + s) % (int)all->count; i-- > 0;) x = x->next;
-        const struct json *list = parity_get(x, "ids");
-        int t = 0;
-        if (b->R + (int)list->count > MAX_ROWS) break;
-        for (const struct json *i = list->first; i; i = i->next, t++) {
-            if (t > 0) sel[b->M] = b->R - 1, target[b->M++] = (int32_t)i->number;
-            ids[b->R] = (int32_t)i->number, pos[b->R] = t, seq[b->R++] = s;
+    for (int s = 0; s < n && b->S < MAX_SEQS && first + s < t->n; s++) {
+        size_t from = first + s ? t->end[first + s - 1] : 0, tokens = t->end[first + s] - from;
+        if (b->R + (int)tokens > MAX_ROWS) break;
+        if (tokens < 2) continue;
+        for (int i = 0; i < (int)tokens; i++) {
+            if (i > 0) sel[b->M] = b->R - 1, target[b->M++] = t->ids.v[from + (size_t)i];
+            ids[b->R] = t->ids.v[from + (size_t)i], pos[b->R] = i, seq[b->R++] = b->S;
         }
         cu[++b->S] = b->R;
     }
+    assert_true(b->M > 0);
     for (int i = 0; i < b->M; i++) scale[i] = 1.0f / (float)b->M;
 }
 
 static double pass(struct side *s, const struct packed *b, int step, bool update) {
     struct err e = ERR_INIT;
     struct dev *d = s->d;
-    float loss[MAX_ROWS];
+    static float loss[MAX_ROWS];
     double mean = 0;
     struct dropout_run drop = {7, (uint32_t)step};
     d->zero(d->ctx, s->grad, (size_t)s->a->n * sizeof(float));
@@ -133,7 +160,7 @@ static double pass(struct side *s, const struct packed *b, int step, bool update
 }
 
 /* Smallest cosine between the two sides' gradients of a tensor. */
-static void check_cosines(struct pair *p, const char *what, double least) {
+static void check_cosines(struct pair *p, const char *what) {
     size_t bytes = (size_t)p->n * sizeof(float);
     float *g[2] = {xmalloc(bytes), xmalloc(bytes)};
     double worst = 1;
@@ -146,12 +173,12 @@ static void check_cosines(struct pair *p, const char *what, double least) {
         double xy = 0, xx = 0, yy = 0;
         for (int64_t i = at; i < at + n; i++) xy += (double)g[0][i] * g[1][i], xx += (double)g[0][i] * g[0][i], yy += (double)g[1][i] * g[1][i];
         double cosine = xy / sqrt(xx * yy), length = sqrt(yy / xx);
-        below += !(cosine >= AIM);
-        if (!(cosine >= AIM)) print_message("# %s: %s %c: cosine %.6f, length %.4f of the CPU's\n", what, lora_module_name(t / 2 / N_SITES, (enum site)(t / 2 % N_SITES)), "AB"[t % 2], cosine, length);
+        below += !(cosine >= MIN_COSINE);
+        if (!(cosine >= MIN_COSINE)) print_message("# %s: %s %c: cosine %.6f, length %.4f of the CPU's\n", what, lora_module_name(t / 2 / N_SITES, (enum site)(t / 2 % N_SITES)), "AB"[t % 2], cosine, length);
         worst = cosine < worst || isnan(cosine) ? cosine : worst;
     }
-    print_message("# %s: smallest cosine %.6f of %d tensors, %d below %g\n", what, worst, 2 * N_SITES * a->L, below, AIM);
-    assert_true(worst >= least);
+    print_message("# %s: smallest cosine %.6f of %d tensors, %d below %g\n", what, worst, 2 * N_SITES * a->L, below, MIN_COSINE);
+    assert_true(worst >= MIN_COSINE);
     free(g[0]);
     free(g[1]);
 }
@@ -160,11 +187,11 @@ static void gradients(double dropout, const char *what) {
     struct pair p;
     struct packed b;
     pair_open(&p, dropout, true);
-    pack(&b, parity_get(json_root(p.doc), "sequences"), 0);
+    pack(&b, &p.texts, 0, MAX_SEQS);
     double cpu = pass(&p.s[CPU], &b, 0, false), card = pass(&p.s[CARD], &b, 0, false);
-    print_message("# %s: loss %.5f, on the card %.5f\n", what, cpu, card);
+    print_message("# %s: %d tokens, loss %.5f, on the card %.5f\n", what, b.R, cpu, card);
     assert_true(fabs(card - cpu) <= LOSS_TOLERANCE * cpu);
-    check_cosines(&p, what, dropout > 0 ? AIM : MIN_COSINE);
+    check_cosines(&p, what);
     pair_close(&p);
 }
 static void test_gradients(void **state) { gradients(0, "gradients"); }
@@ -191,7 +218,7 @@ static void test_first_step(void **state) {
     size_t bytes = (size_t)p.n * sizeof(float);
     float *g[2] = {xmalloc(bytes), xmalloc(bytes)}, *w = xmalloc(bytes);
     double from[2];
-    pack(&b, parity_get(json_root(p.doc), "sequences"), 0);
+    pack(&b, &p.texts, 0, STEP_TEXTS);
     for (int i = 0; i < 2; i++) {
         from[i] = pass(&p.s[i], &b, 0, false);
         assert_int_equal(p.s[i].d->download(p.s[i].d->ctx, g[i], p.s[i].grad, bytes), K_OK);
@@ -218,22 +245,22 @@ static void test_first_step(void **state) {
     pair_close(&p);
 }
 
-/* As a training begins, B zero, and on until the few texts are known by heart: from there, after some 145 steps, the loss halves every 40,
-   and what differs is when. */
+/* As a training begins, B zero; one epoch, so that no text is learnt by heart. */
 static void test_steps(void **state) {
     struct pair p;
-    double worst[2] = {0}, cpu = 0, card = 0;
+    double worst = 0, cpu = 0, card = 0, first = 0;
+    int at = 0;
     pair_open(&p, 0.1, false);
     for (int i = 0; i < STEPS; i++) {
         struct packed b;
-        pack(&b, parity_get(json_root(p.doc), "sequences"), i);
+        pack(&b, &p.texts, i * STEP_TEXTS, STEP_TEXTS);
         cpu = pass(&p.s[CPU], &b, i, true), card = pass(&p.s[CARD], &b, i, true);
+        if (!i) first = cpu;
         double off = fabs(card - cpu) / cpu;
-        double *w = &worst[i > BY_HEART];
-        *w = off > *w || isnan(off) ? off : *w;
+        if (off > worst || isnan(off)) worst = off, at = i;
     }
-    print_message("# %d steps: losses within %.2g, then %.2g, the last %.4f and %.4f\n", STEPS, worst[0], worst[1], cpu, card);
-    assert_true(worst[0] <= LOSS_TOLERANCE && worst[1] <= HEART_TOLERANCE);
+    print_message("# %d steps: losses from %.4f to %.4f, on the card %.4f; within %.2g, farthest at step %d\n", STEPS, first, cpu, card, worst, at + 1);
+    assert_true(worst <= LOSS_TOLERANCE);
     pair_close(&p);
 }
 
@@ -245,7 +272,7 @@ static void test_same_bytes(void **state) {
     struct side *s = &p.s[CARD];
     size_t bytes = (size_t)p.n * sizeof(float);
     float *g[2] = {xmalloc(bytes), xmalloc(bytes)};
-    pack(&b, parity_get(json_root(p.doc), "sequences"), 1);
+    pack(&b, &p.texts, STEP_TEXTS, STEP_TEXTS);
     for (int i = 0; i < 2; i++) {
         pass(s, &b, 0, false);
         assert_int_equal(s->d->download(s->d->ctx, g[i], s->grad, bytes), K_OK);
