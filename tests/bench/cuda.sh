@@ -55,7 +55,8 @@ JSON
     "$tools/tensors" random --directory --tokenizer "$src/tests/data/tokenizer/llama-bpe.json" -o "$work/model" "$work/config.json" >&2 || exit 1
 }
 
-# Peak is the card's by nvidia-smi; held and estimated are what lora-train says of itself (its own memory, and what --estimate counts).
+# A token of these shapes takes 4.95 GFLOP (forward and the gradients that LoRA needs): shares of the card's 989 TFLOP/s and of its measured
+# product, 798. Peak is the card's by nvidia-smi; held and estimated are what lora-train says of itself (its own memory, and what --estimate counts).
 train() { # train NAME MODEL ROWS STEPS BATCH TOKENS_PER_PASS DROPOUT [OPTION ...]
     nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 200 >"$work/memory" 2>/dev/null &
     local watch=$! rc=0 name=$1 held estimated
@@ -65,18 +66,20 @@ train() { # train NAME MODEL ROWS STEPS BATCH TOKENS_PER_PASS DROPOUT [OPTION ..
     cat "$work/said" >&2
     read -r held estimated < <(sed -n 's/.*memory of cuda[^ ]*: \([0-9]*\) MiB, estimated were \([0-9]*\).*/\1 \2/p' "$work/said")
     [ "$rc" = 0 ] || { failed=1; printf '{"work":"%s","failed":%d,"card":"%s"}\n' "$1" "$rc" "$card"; return; }
-    awk -v name="$name" -v card="$card" -v peak="$(sort -n "$work/memory" | tail -1)" -v held="${held:-0}" -v estimated="${estimated:-0}" '
+    awk -v name="$name" -v card="$card" -v peak="$(sort -n "$work/memory" | tail -1)" -v held="${held:-0}" -v estimated="${estimated:-0}" -v flop=4.95e9 -v product="${PRODUCT_TFLOPS:-798}" '
         function field(k,   s) { s = $0; if (!sub(".*\"" k "\": *", "", s)) return ""; sub("[,}].*", "", s); return s }
         field("step") + 0 > 3 && field("tok_s") != "" { v[n++] = field("tok_s") + 0; loss = field("loss"); norm = field("grad_norm") }
         END {
             for (i = 0; i < n; i++) for (j = i + 1; j < n; j++) if (v[j] < v[i]) { t = v[i]; v[i] = v[j]; v[j] = t }
-            printf "{\"work\":\"%s\",\"tok_s\":%.0f,\"best\":%.0f,\"steps\":%d,\"loss\":%s,\"grad_norm\":%s,\"peak_gib\":%.2f,\"held_gib\":%.3f,\"estimated_gib\":%.3f,\"card\":\"%s\"}\n", name, v[int(n / 2)], v[n - 1], n, loss, norm, peak / 1024, held / 1024, estimated / 1024, card
+            printf "{\"work\":\"%s\",\"tok_s\":%.0f,\"best\":%.0f,\"tflop_s\":%.0f,\"mfu\":%.3f,\"of_product\":%.3f,\"steps\":%d,\"loss\":%s,\"grad_norm\":%s,\"peak_gib\":%.2f,\"held_gib\":%.3f,\"estimated_gib\":%.3f,\"card\":\"%s\"}\n", name, v[int(n / 2)], v[n - 1], v[int(n / 2)] * flop / 1e12, v[int(n / 2)] * flop / 989e12, v[int(n / 2)] * flop / product / 1e12, n, loss, norm, peak / 1024, held / 1024, estimated / 1024, card
         }' "$work/adapter/metrics.jsonl"
 }
 
 generation() { # generation MODEL: ids in, ids out, batch 1 and 32; and a process from its start to its first token
     local t0 t1
-    "$build/tests/bench/cuda_decode" "$1" "$COADOR_DEVICE" 1 32 | sed "s|\"model\":\"[^\"]*/|\"model\":\"|; s|}$|,\"card\":\"$card\"}|" || failed=1
+    "$build/tests/bench/cuda_decode" "$1" "$COADOR_DEVICE" 1 32 | awk -v bytes="$(du -cbL "$1"/*.safetensors | tail -1 | cut -f1)" -v card="$card" '
+        { sub("\"model\":\"[^\"]*/", "\"model\":\""); speed = batch = $0; sub(".*decode_tok_s\":", "", speed); sub(".*batch\":", "", batch)
+          sub("}$", sprintf(",\"gb_s\":%.0f,\"card\":\"%s\"}", (speed + 0) / (batch + 0) * bytes / 1e9, card)); print }' || failed=1
     printf '{"prompt":"One two three"}\n' >"$work/prompt"
     t0=$(date +%s%N)
     "$tools/generate" --model "$1" --device "$COADOR_DEVICE" -n 1 --batch 1 "$work/prompt" >"$work/one" || failed=1
