@@ -25,7 +25,12 @@ CUDA_HOME ?= /usr/local/cuda
 CUDA_ARCH ?= $(foreach a,80 89 90a,-gencode arch=compute_$(a),code=sm_$(a)) -gencode arch=compute_90,code=compute_90
 NVCC       = $(CUDA_HOME)/bin/nvcc
 CUDA_SRC   = $(sort $(wildcard kernels/cuda/*.cu))
-CUDA_LIB   = $(if $(filter 1,$(CUDA)),$(BUILD)/libexec/coador/libcoador-cuda.so)
+# A second library of the same sources, for cards that compute no bf16; what is for Hopper alone is not in it. Whoever names CUDA_ARCH
+# builds for one card and asks for it by CUDA_FP16=1.
+FP16_ARCH ?= -gencode arch=compute_75,code=[compute_75,sm_75]
+FP16_SRC   = $(filter-out kernels/cuda/attention_wide.cu kernels/cuda/product.cu,$(CUDA_SRC))
+CUDA_FP16 ?= $(if $(filter file,$(origin CUDA_ARCH)),1)
+CUDA_LIB   = $(if $(filter 1,$(CUDA)),$(BUILD)/libexec/coador/libcoador-cuda.so $(if $(filter 1,$(CUDA_FP16)),$(BUILD)/libexec/coador/libcoador-cuda-fp16.so))
 
 all: $(BUILD)/bin/coador $(TOOLS) $(CUDA_LIB)
 
@@ -42,7 +47,7 @@ help:
 ## make check-asan | check-ubsan | check-tsan   the tests under sanitizers; make fuzz: every fuzz target for FUZZ_SECONDS
 ## make check-server    distill-label against a real server, llama-cpp-python (ROWS=500; installed outside the tree)
 ## make bench      our figures beside the peers'
-## make CUDA=1     also libcoador-cuda.so, for NVIDIA cards from Ampere on; on such a machine: tests/bench/cuda.sh
+## make CUDA=1     also the libraries for NVIDIA cards, bf16 from Ampere on and fp16 for Turing; on such a machine: tests/bench/cuda.sh
 tests: $(TESTS)
 
 $(BUILD)/%.o: %.c
@@ -65,7 +70,14 @@ $(BUILD)/%.cu.o: %.cu
 	$(NVCC) -std=c++20 -O3 -I. $(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 $(BUILD)/libexec/coador/libcoador-cuda.so: $(CUDA_SRC:%=$(BUILD)/%.o)
 	@mkdir -p $(@D)
-	$(NVCC) -shared -o $@ $^ -lcublasLt -Xlinker -rpath,$(CUDA_HOME)/lib64
+	$(NVCC) -shared -o $@ $^ $(CUDA_LINK)
+CUDA_LINK = -lcublasLt -Xlinker -z,defs,-rpath,$(CUDA_HOME)/lib64
+$(BUILD)/%.cu.fp16.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) -std=c++20 -O3 -I. -DCOADOR_FP16 $(FP16_ARCH) -Xcompiler -fPIC,-fvisibility=hidden -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+$(BUILD)/libexec/coador/libcoador-cuda-fp16.so: $(FP16_SRC:%=$(BUILD)/%.fp16.o)
+	@mkdir -p $(@D)
+	$(NVCC) -shared -o $@ $^ $(CUDA_LINK)
 
 # ---- setting up ----
 deps:

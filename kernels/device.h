@@ -7,8 +7,8 @@
 
    Shapes at each op are written (rows,columns), row-major. R is tokens (rows) of a packed batch, C hidden size,
    F feed-forward size, V vocabulary, H query heads, G key/value heads, D head size, N×K a linear's rows (out) ×
-   columns (in), r LoRA's rank, S sequences. Types: `act` is the table's activation type (f32 on the CPU, bf16 on
-   CUDA) and stands as void *; f32, i32, f64 as themselves. "=" sets, "+=" adds. */
+   columns (in), r LoRA's rank, S sequences. Types: `act` is the table's activation type (f32 on the CPU, bf16
+   on CUDA, f16 on cards without bf16) and stands as void *; f32, i32, f64 as themselves. "=" sets, "+=" adds. */
 #ifndef COADOR_DEVICE_H
 #define COADOR_DEVICE_H
 #include "kernels/weight.h"
@@ -48,6 +48,7 @@ struct dev_work {
 
 struct dev {
     const char *name;   /* "cpu", "ref", "cuda:0" */
+    const char *library; /* file of a card's ops, as it was opened; NULL elsewhere */
     enum dtype act;     /* activation type */
     int threads;        /* of the host, that ops run on: 1 where they run elsewhere */
     struct kctx *ctx;
@@ -124,10 +125,11 @@ static inline size_t dev_block(const struct dev *d, size_t bytes) {
 }
 
 /* Opens a device by name: "cpu" (CPUID picks AVX2/FMA or plain C), "cuda" or "cuda:N" (libcoador-cuda.so, opened here: the
-   file that the environment's COADOR_CUDA names, or the one beside the program), "auto" (what COADOR_DEVICE names, else the
+   file that the environment's COADOR_CUDA names, or the one beside the program; for cards that compute no bf16 the one beside
+   it whose activations are f16), "auto" (what COADOR_DEVICE names, else the
    first card that can be used, else the CPU), "ref" (every op its _ref, double sums), "poison" (cpu, but host access to its
    memory faults: for tests). threads 0: all cores (OMP_NUM_THREADS obeyed).
-   K_DEVICE with *why (static text) where it cannot be had. give: d->close(d). */
+   K_DEVICE with *why (static text) where it cannot be had; had, *why is "" or a remark for people. give: d->close(d). */
 enum kerr dev_open(struct dev **d, const char *name, int threads, const char **why);
 int dev_threads(const struct dev *d);
 /* CPU features found and used, for `coador doctor`: "avx2 fma f16c"; static text. */

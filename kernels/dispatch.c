@@ -45,29 +45,52 @@ static int card_of(const char *name) {
 }
 
 /* The library stays open: code of a device may run until the program ends. */
-static enum kerr open_card(struct dev **d, int index, const char **why) {
+static enum kerr open_library(struct dev **d, const char *path, int index, const char **why) {
     static char text[PATH_MAX + 300];
-    char path[PATH_MAX + 32] = "";
-    const char *given = getenv("COADOR_CUDA");
-    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
-    char *slash = n > 0 ? strrchr(path, '/') : NULL;
-    if (slash) strcpy(slash + 1, "libcoador-cuda.so");
-    if (given && *given) snprintf(path, sizeof path, "%s", given);
-    *why = text;
-    if (access(path, R_OK) < 0) {
-        snprintf(text, sizeof text, "this build has no CUDA part (%s is not there)", given && *given ? path : "libcoador-cuda.so beside the programs");
-        return K_DEVICE;
-    }
     void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     cuda_open_fn *open = NULL;
     if (lib) *(void **)&open = dlsym(lib, CUDA_OPEN);
     if (!open) {
         snprintf(text, sizeof text, "%s", dlerror());
+        *why = text;
         return K_DEVICE;
     }
     enum kerr rc = open(d, index, why);
-    if (rc == K_OK) (*d)->threads = 1;
+    if (rc != K_OK) return rc;
+    (*d)->threads = 1;
+    (*d)->library = path;
     return rc;
+}
+
+/* The file's name in path[PATH_MAX] becomes `name`; false where such a file is not there. */
+static bool beside(char *path, const char *name) {
+    char *slash = strrchr(path, '/');
+    char *at = slash ? slash + 1 : path;
+    if ((size_t)(at - path) + strlen(name) >= PATH_MAX) return false;
+    strcpy(at, name);
+    return access(path, R_OK) == 0;
+}
+
+static enum kerr open_card(struct dev **d, int index, const char **why) {
+    static char text[PATH_MAX + 300], path[PATH_MAX];
+    const char *given = getenv("COADOR_CUDA"), *said = "";
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    path[n > 0 ? n : 0] = 0;
+    bool named = given && *given, there;
+    if (named) snprintf(path, sizeof path, "%s", given);
+    there = named ? access(path, R_OK) == 0 : beside(path, CUDA_FILE);
+    *why = text;
+    if (!there) {
+        snprintf(text, sizeof text, "this build has no CUDA part (%s is not there)", named ? path : CUDA_FILE " beside the programs");
+        return K_DEVICE;
+    }
+    enum kerr rc = open_library(d, path, index, &said);
+    *why = said;
+    if (rc != K_UNSUPPORTED) return rc;
+    if (beside(path, CUDA_FILE_FP16)) return open_library(d, path, index, why);
+    snprintf(text, sizeof text, "%s, and %s, which computes in fp16, is not beside the other", said, CUDA_FILE_FP16);
+    *why = text;
+    return K_DEVICE;
 }
 
 static enum kerr open_auto(struct dev **d, int threads, const char **why) {

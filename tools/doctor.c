@@ -159,6 +159,8 @@ static void cuda(struct report *r) {
     size_t left = 0, total = 0;
     if (dev_open(&d, "cuda", 1, &why) == K_OK) {
         add(r, "CUDA", "usable", "yes: %s", d->name);
+        add(r, "CUDA", "computes in", "%s, by %s", dtype_name(d->act), d->library);
+        if (*why) add(r, "CUDA", "remark", "%s", why);
         if (d->memory_info(d->ctx, &left, &total) == K_OK) {
             add_bytes(r, "CUDA", "memory of the card", (double)total);
             add_bytes(r, "CUDA", "of it free", (double)left);

@@ -123,6 +123,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
 static void open_device(struct job *j) {
     const char *why = NULL, *name = j->device ? j->device : "auto";
     if (dev_open(&j->d, name, (int)j->threads, &why) != K_OK) die(RC_DEVICE, "device %s: %s", name, why);
+    if (*why) warn("%s", why);
 }
 
 static struct lora *open_adapter(struct job *j, const char *arg) {

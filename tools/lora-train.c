@@ -391,6 +391,7 @@ int main(int argc, char **argv) {
     o.threads = dev_threads(d);
     if (!o.tokens_per_pass) o.tokens_per_pass = cpu ? 1024 : 8192;
     check_settings(&s, &o, cpu);
+    if (*why) warn("%s", why);
     if (!cpu && !o.quiet && !o.estimate) note("computing on %s", d->name);
     struct estimate_of of;
     bool planned = estimate_memory(&of, d, &s, &o);

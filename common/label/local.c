@@ -2,6 +2,7 @@
 #include "common/label/local.h"
 #include "common/io/io.h"
 #include "common/io/json.h"
+#include "common/io/opt.h"
 #include "common/io/sha256.h"
 #include "common/label/openai.h"
 #include "common/model/generate.h"
@@ -39,6 +40,7 @@ void local_free(struct local *l) {
 static int open_parts(struct local *l, const char *model, const struct local_options *o, struct err *e) {
     const char *why = NULL, *name = o->device && strcmp(o->device, "auto") ? o->device : "cpu";
     if (dev_open(&l->d, name, o->threads, &why) != K_OK) return err_set(e, RC_DEVICE, "device %s: %s", name, why);
+    if (*why) warn("%s", why);
     if (!(l->m = model_open(model, l->d, BASE_KEEP, e))) return -1;
     if (o->chat && !(l->chat = chat_open(l->m->tok, e))) return -1;
     if (!l->adapter) return 0;

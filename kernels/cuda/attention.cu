@@ -57,10 +57,12 @@ template <int D> static __global__ void __launch_bounds__(THREADS) forward(act16
 }
 
 template <int D> static void run(struct kctx *c, void *o, float *lse, const void *q, const void *k, const void *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale) {
+#ifndef COADOR_FP16
     if (D == 64 && c->wgmma) {
         cuda_attention_wide(c, (act16 *)o, lse, (const act16 *)q, (const act16 *)k, (const act16 *)v, cu, cu_dev, S, H, G, scale);
         return;
     }
+#endif
     const int bytes = (shape<D>::ROWS + 4 * shape<D>::STEP) * D * 2;
     if (!more_shared(c, forward<D>, bytes)) return;
     for (int s = 0; s < S; s += MAX_GRID_Y) {

@@ -9,7 +9,12 @@
 enum { WARPS = 4, THREADS = 32 * WARPS };
 /* Rows that a warp (16·M) and a block keep, and rows of the other side that they meet at a time: what registers hold. */
 template <int D> struct shape {
-    enum { M = D == 64 ? 2 : 1, WARP_ROWS = 16 * M, ROWS = WARPS * WARP_ROWS, STEP = 64, STEP_BWD = 32 };
+#ifdef COADOR_FP16 /* a block of compute capability 7.5 has 64 KiB of shared memory */
+    enum { SHARE = D == 64 ? 1 : 2 };
+#else
+    enum { SHARE = 1 };
+#endif
+    enum { M = D == 64 ? 2 : 1, WARP_ROWS = 16 * M, ROWS = WARPS * WARP_ROWS, STEP = 64 / SHARE, STEP_BWD = 32 / SHARE };
 };
 #define LOG2E 1.4426950408889634f
 
@@ -22,16 +27,33 @@ struct packed_heads {
 
 template <int D> __device__ inline uint32_t chunk_at(uint32_t tile, int r, int c) { return tile + (uint32_t)(r * D * 2 + ((c ^ (r & 7)) << 4)); }
 
+/* Starts copying 16 bytes to shared memory, or zeros; before compute capability 8.0 it ends at once. */
+__device__ inline void copy_chunk(uint32_t to, const act16 *from, bool valid) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0));
+#else
+    uint4 x = valid ? *(const uint4 *)from : make_uint4(0, 0, 0, 0);
+    asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};\n" ::"r"(to), "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w) : "memory");
+#endif
+}
+__device__ inline void loads_issued() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;\n");
+#endif
+}
+template <int N> __device__ inline void loads_wait() { /* all but the last N groups */
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;\n" ::"n"(N));
+#endif
+}
 /* Starts loading rows 0..valid-1 (of ROWS; the others become 0), `pitch` values apart. */
 template <int D, int ROWS> __device__ inline void load_tile(uint32_t tile, const act16 *p, int64_t pitch, int valid) {
     for (int i = threadIdx.x; i < ROWS * D / 8; i += THREADS) {
         int r = i / (D / 8), c = i % (D / 8);
         const act16 *from = r < valid ? p + r * pitch + c * 8 : p;
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(chunk_at<D>(tile, r, c)), "l"(from), "r"(r < valid ? 16 : 0));
+        copy_chunk(chunk_at<D>(tile, r, c), from, r < valid);
     }
 }
-__device__ inline void loads_issued() { asm volatile("cp.async.commit_group;\n"); }
-template <int N> __device__ inline void loads_wait() { asm volatile("cp.async.wait_group %0;\n" ::"n"(N)); } /* all but the last N groups */
 
 /* Rows r..r+15, columns 16·s..+15 of a tile as the left factor. */
 template <int D> __device__ inline void load_a(uint32_t a[4], uint32_t tile, int r, int s) {
@@ -50,8 +72,15 @@ template <int D> __device__ inline void load_b_cols(uint32_t b[4], uint32_t tile
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n" : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"(chunk_at<D>(tile, r + l % 16, c + l / 16)));
 }
 __device__ inline void mma(float c[4], const uint32_t a[4], const uint32_t b[2]) {
+#if __CUDA_ARCH__ >= 800
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." ACT_PTX "." ACT_PTX ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else /* fp16: two halves of the sum, whose fragments are the first and the last registers of these */
+#pragma unroll
+    for (int i = 0; i < 2; i++)
+        asm volatile("mma.sync.aligned.m16n8k8.row.col.f32." ACT_PTX "." ACT_PTX ".f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};\n"
+                     : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a[2 * i]), "r"(a[2 * i + 1]), "r"(b[i]));
+#endif
 }
 __device__ inline float exp2_fast(float x) { /* within 2 units of the last place; 0 for −∞ */
     float y;

@@ -133,10 +133,12 @@ template <int D> static void run(struct kctx *c, act16 *dq, act16 *dk, act16 *dv
     float *delta = (float *)cuda_scratch(c, SCRATCH_DELTA, (size_t)rows * sizeof(float));
     if (!rows || !delta || !more_shared(c, backward_kv<D>, bytes) || !more_shared(c, backward_q<D>, bytes)) return;
     deltas<D><<<(unsigned)ceil_div(rows * (D / 8), 256), 256, 0, c->stream>>>(delta, dout, o, rows);
+#ifndef COADOR_FP16
     if (D == 64 && c->wgmma) {
         cuda_attention_bwd_wide(c, dq, dk, dv, dout, q, k, v, lse, delta, cu, cu_dev, S, H, G, scale);
         return;
     }
+#endif
     unsigned tiles = (unsigned)ceil_div(longest_of(cu, S), shape<D>::ROWS);
     for (int s = 0; s < S; s += MAX_GRID_Y) {
         struct packed_heads h = {cu_dev, s, H, G, scale};

@@ -73,10 +73,14 @@ void cuda_linear_with_share(struct kctx *k, const act16 *onto, act16 *y, const a
 void cuda_linear_dx_now(struct kctx *k, float beta, act16 *dx, const act16 *dy, const struct weight *w, int R);
 void cuda_add_now(struct kctx *k, act16 *y, const act16 *a, const act16 *b, int64_t n); /* y = a + b */
 
-/* Attention of heads of 64 values where k->wgmma (attention_wide.cu); delta = dout·o, (rows,H). */
+/* Attention of heads of 64 values where k->wgmma (attention_wide.cu); delta = dout·o, (rows,H). Not in the library for fp16. */
 void cuda_attention_wide(struct kctx *c, act16 *o, float *lse, const act16 *q, const act16 *k, const act16 *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale);
 void cuda_attention_bwd_wide(struct kctx *c, act16 *dq, act16 *dk, act16 *dv, const act16 *dout, const act16 *q, const act16 *k, const act16 *v, const float *lse, const float *delta, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, float scale);
+#ifdef COADOR_FP16
+static inline bool cuda_has_wgmma(void) { return false; }
+#else
 bool cuda_has_wgmma(void);
+#endif
 
 /* dst(n) = s · src(n) f32 */
 void cuda_to_act(struct kctx *k, act16 *dst, const float *src, float s, int64_t n);

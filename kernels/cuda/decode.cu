@@ -5,7 +5,12 @@
 #include "kernels/cuda/weight.cuh"
 #include <math.h>
 
-enum { FEW_WARPS = 8, FEW_THREADS = 32 * FEW_WARPS, SLAB = 2048, MAX_SLABS = 8 };
+enum { FEW_WARPS = 8, FEW_THREADS = 32 * FEW_WARPS, SLAB = 2048 };
+#ifdef COADOR_FP16
+enum { MAX_SLABS = 4 }; /* 64 KiB of shared memory a block */
+#else
+enum { MAX_SLABS = 8 };
+#endif
 
 /* ---- products: y = W·x ---- */
 enum mode { PLAIN, ADDED, GATED }; /* y = ; y += ; y = silu(w[0]·x)·(w[1]·x) */

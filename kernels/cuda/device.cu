@@ -216,7 +216,7 @@ static void set_ops(struct dev *d) {
     d->choose = cuda_choose;
 }
 
-static char reason[300]; /* why the last open failed */
+static char reason[300]; /* why the last open failed, or what is to be said of the card */
 static enum kerr refuse(enum kerr rc, const char **why, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
@@ -238,7 +238,8 @@ static enum kerr check_card(int index, const char **why) {
     if (index >= n) return refuse(K_DEVICE, why, "card %d is asked for, this machine has %d", index, n);
     cudaDeviceProp p;
     if ((e = cudaGetDeviceProperties(&p, index)) != cudaSuccess) return refuse(K_DEVICE, why, "%s", cudaGetErrorString(e));
-    if (p.major < 8) return refuse(K_DEVICE, why, "%s computes no bf16: compute capability %d.%d, 8.0 or more is needed", p.name, p.major, p.minor);
+    if (10 * p.major + p.minor < 75) return refuse(K_DEVICE, why, "%s has compute capability %d.%d, 7.5 or more is needed", p.name, p.major, p.minor);
+    if (ACT_DTYPE == DT_BF16 && p.major < 8) return refuse(K_UNSUPPORTED, why, "%s computes no bf16: compute capability %d.%d", p.name, p.major, p.minor);
     cudaFuncAttributes a;
     if ((e = cudaSetDevice(index)) != cudaSuccess) return refuse(K_DEVICE, why, "%s: %s", p.name, cudaGetErrorString(e));
     extern const void *cuda_a_kernel(void);
@@ -260,7 +261,7 @@ extern "C" __attribute__((visibility("default"))) enum kerr coador_cuda_open(str
     cudaDeviceProp card;
     cudaError_t e = cudaGetDeviceProperties(&card, index);
     k->multiprocessors = card.multiProcessorCount;
-    k->overlaps = card.major >= 9;
+    k->overlaps = card.major >= 9 && ACT_DTYPE == DT_BF16; /* code for 7.5 does not wait for what it overlaps */
     k->wgmma = card.major == 9 && cuda_has_wgmma();
     k->index = index;
     snprintf(k->name, sizeof k->name, "cuda:%d", index);
@@ -279,6 +280,7 @@ extern "C" __attribute__((visibility("default"))) enum kerr coador_cuda_open(str
         dev_close(d);
         return refuse(kind_of(e), why, "%s", e != cudaSuccess ? cudaGetErrorString(e) : "cuBLASLt cannot be started");
     }
+    if (card.major < 8) refuse(K_OK, why, "%s (compute capability %d.%d) computes in fp16, with loss scaling where it trains: not tested on such a card", card.name, card.major, card.minor);
     *out = d;
     return K_OK;
 }

@@ -16,7 +16,12 @@ struct wide_sum { /* c(R,N) = onto(R,N), NULL: none, may be c, + the terms; pitc
     int N, n;
     struct wide_term t[WIDE_TERMS];
 };
+#ifdef COADOR_FP16 /* no card that it is for uses that library */
+static inline bool cuda_is_wide(const struct kctx *, int) { return false; }
+static inline bool cuda_wide(struct kctx *, bool, const struct wide_sum *, int, int) { return false; }
+#else
 bool cuda_is_wide(const struct kctx *k, int R); /* whether the card and the number of rows are for it */
 /* n sums of R rows in one launch; by_rows: every b is (K,N). False where also a shape or an address is not for it: nothing was done. */
 bool cuda_wide(struct kctx *k, bool by_rows, const struct wide_sum *s, int n, int R);
+#endif
 #endif

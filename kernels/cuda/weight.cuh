@@ -61,6 +61,8 @@ template <int T> static __device__ inline void weight_eight(float v[8], const st
     int i = (int)(c % 32);
     if constexpr (T == DT_BF16) {
         load<8>(v, (const bf16 *)p + at);
+    } else if constexpr (T == DT_F16) {
+        load<8>(v, (const __half *)p + at);
     } else if constexpr (T == DT_F32) {
         float4 a = ((const float4 *)p)[at / 4], b = ((const float4 *)p)[at / 4 + 1];
         v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
@@ -95,6 +97,7 @@ template <int T> static __device__ inline void weight_eight(float v[8], const st
 #define BY_TYPE(type, CALL) \
     switch (type) { \
     case DT_BF16: CALL(DT_BF16); break; \
+    case DT_F16: CALL(DT_F16); break; \
     case DT_F32: CALL(DT_F32); break; \
     case DT_I8: CALL(DT_I8); break; \
     case DT_NF4: CALL(DT_NF4); break; \

@@ -1,5 +1,5 @@
 /* The card under the tests' own calls: a device whose ops take host memory and f32 activations as the CPU's do, and which runs
-   each op on libcoador-cuda.so with copies in bf16. What an op writes beyond an argument's end shows when it is copied back. */
+   each op on the card's library with copies in its type, bf16 or f16. What an op writes beyond an argument's end shows when it is copied back. */
 #ifndef COADOR_TESTS_CARD_H
 #define COADOR_TESTS_CARD_H
 #include "kernels/device.h"
@@ -7,6 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Of the 16-bit type t of a card's activations */
+static inline uint16_t act_of(enum dtype t, float x) { return t == DT_F16 ? f32_to_f16(x) : f32_to_bf16(x); }
+static inline float act_value(enum dtype t, uint16_t h) { return t == DT_F16 ? f16_to_f32(h) : bf16_to_f32(h); }
+/* Rounding's largest error at 1, and what is nearest to 0 */
+static inline double act_unit(enum dtype t) {
+    double u = 1;
+    while (act_value(t, act_of(t, (float)(1 + u))) > 1) u /= 2;
+    return u;
+}
+static inline double act_least(enum dtype t) { return (double)act_value(t, 1); }
 
 #define CARD_GUARD 512
 struct card_arg {
@@ -41,7 +52,7 @@ static inline void *card_arg(struct card *c, const void *host, int64_t n, bool a
     *a = (struct card_arg){.host = host, .n = n, .bytes = (size_t)n * (act ? 2 : 1), .act = act, .out = out};
     unsigned char *bytes = malloc(a->bytes + CARD_GUARD);
     for (int64_t i = 0; act && i < n; i++) {
-        uint16_t h = f32_to_bf16(((const float *)host)[i]);
+        uint16_t h = act_of(c->d->act, ((const float *)host)[i]);
         memcpy(bytes + 2 * i, &h, 2);
     }
     if (!act && n) memcpy(bytes, host, (size_t)n);
@@ -65,7 +76,7 @@ static inline void card_end(struct card *c, const char *what) {
         for (int64_t j = 0; a->out && a->act && j < a->n; j++) {
             uint16_t h;
             memcpy(&h, bytes + 2 * j, 2);
-            ((float *)(uintptr_t)a->host)[j] = bf16_to_f32(h);
+            ((float *)(uintptr_t)a->host)[j] = act_value(c->d->act, h);
         }
         if (a->out && !a->act) memcpy((void *)(uintptr_t)a->host, bytes, a->bytes);
         free(bytes);

@@ -17,10 +17,11 @@
 
 /* ---- devices ---- */
 /* PLAIN: two threads, the path for machines without AVX2. CARD: only where the environment's COADOR_DEVICE is cuda; it computes
-   in bf16, so all values are such then. */
+   in card_act, bf16 or f16, so all values are such then. */
 enum { REF, CPU1, CPU2, CPU3, PLAIN, CARD, NDEV };
 static struct dev *devs[NDEV];
 static int n_devs = CARD;
+static enum dtype card_act = DT_BF16;
 
 /* ---- buffers: guard bytes on both sides, and only 4-byte aligned, as a row within a tensor may be ---- */
 #define GUARD 68
@@ -58,9 +59,10 @@ UNUSED static float uniform(void) { return (float)((double)(rng() >> 40) * 0x1p-
 /* Roughly normal, so that softmax and silu see both tails */
 UNUSED static float normal(void) { return (uniform() + uniform() + uniform() + uniform()) * 0.866f; }
 
+static inline float rounded(float x) { return act_value(card_act, act_of(card_act, x)); }
 UNUSED static float *values(int64_t n) {
     float *p = buf((size_t)n * sizeof *p);
-    for (int64_t i = 0; i < n; i++) p[i] = n_devs == NDEV ? bf16_to_f32(f32_to_bf16(normal())) : normal();
+    for (int64_t i = 0; i < n; i++) p[i] = n_devs == NDEV ? rounded(normal()) : normal();
     return p;
 }
 
@@ -82,7 +84,11 @@ UNUSED static int open_devs(void **state) {
         return 0;
     }
     n_devs = NDEV;
-    if (card_open(&devs[CARD], asked, &why) == K_OK) return 0;
+    if (card_open(&devs[CARD], asked, &why) == K_OK) {
+        card_act = card_of(devs[CARD]->ctx)->d->act;
+        print_message("# %s in %s\n", asked, dtype_name(card_act));
+        return 0;
+    }
     print_message("# %s: %s\n", asked, why);
     return -1;
 }
@@ -108,8 +114,15 @@ UNUSED static double distance(const float *got, const float *want, int64_t n) {
     return diff == 0 ? 0 : norm > 0 ? sqrt(diff / norm) : INFINITY;
 }
 
-/* A card's activations are bf16: a result's rounding is 2^-9 of it at most, twice that where it was rounded before. */
-#define BF16_BOUND 0x1p-8
+/* A card's activations have 16 bits: a result is off by half a unit in its last place, by twice that where it was rounded before;
+   on average a value's error is half of that. */
+#define CARD_BOUND act_unit(card_act)
+/* Beside that, results nearer to 0 than normal numbers (f16: 2^-14) are off by half of the least of all. */
+static double card_least(const float *want, int64_t n) {
+    double norm = 0;
+    for (int64_t i = 0; i < n; i++) norm += isfinite(want[i]) ? (double)want[i] * want[i] : 0;
+    return norm > 0 ? act_least(card_act) / 2 * sqrt((double)n / norm) : 0;
+}
 /* Its f32 results: tensor cores cut sums off where a CPU rounds them. */
 static double card_f32(double bound) { return bound == 0 ? 0 : 8 * bound + 0x1p-20; }
 
@@ -126,8 +139,8 @@ static void check_with(float *const out[NDEV], int64_t n, double bound, double c
 /* out[i]: what devs[i] made of the same input. Each is within `bound` of the reference, and threads change no bit. */
 UNUSED static void check_outputs(float *const out[NDEV], int64_t n, double bound, const char *what) { check_with(out, n, bound, card_f32(bound), what); }
 /* The same for activations, with what a card may be off by. */
-UNUSED static void check_act_within(float *const out[NDEV], int64_t n, double bound, double card, const char *what) { check_with(out, n, bound, card > bound ? card : bound, what); }
-UNUSED static void check_act(float *const out[NDEV], int64_t n, double bound, const char *what) { check_act_within(out, n, bound, BF16_BOUND, what); }
+UNUSED static void check_act_within(float *const out[NDEV], int64_t n, double bound, double card, const char *what) { check_with(out, n, bound, (card > bound ? card : bound) + card_least(out[REF], n), what); }
+UNUSED static void check_act(float *const out[NDEV], int64_t n, double bound, const char *what) { check_act_within(out, n, bound, CARD_BOUND, what); }
 
 /* One output a device, each starting as `from` (NULL: unset memory, which reads as a NaN-like pattern) */
 UNUSED static void outputs(float *out[NDEV], const float *from, int64_t n) {

@@ -61,7 +61,7 @@ static void forward(const struct work *w, const struct adapted *a) {
         d->linear(d->ctx, w->onto && j == 0, want, w->x, &w->w[j], w->R);
         d->lora_down(d->ctx, h, w->xd, w->A[j], w->R, w->r, w->K);
         d->lora_up(d->ctx, want, h, w->B[j], w->s, w->R, w->r, w->N[j]);
-        within(w->y[j], want, n, BF16_BOUND, "forward");
+        within(w->y[j], want, n, CARD_BOUND, "forward");
     }
 }
 
@@ -80,11 +80,11 @@ static void backward(const struct work *w, const struct adapted *a, bool drop) {
         d->lora_down(d->ctx, h, w->xd, w->A[j], w->R, w->r, w->K);
         d->lora_up_bwd(d->ctx, dh, wB, w->dy[j], h, w->B[j], w->s, w->R, w->r, w->N[j]);
         d->lora_down_bwd(d->ctx, 1, want_d, wA, dh, w->xd, w->A[j], w->R, w->r, w->K);
-        within(dA[j], wA, (int64_t)w->r * w->K, 2 * BF16_BOUND, "gradient of A");
-        within(dB[j], wB, (int64_t)w->N[j] * w->r, 2 * BF16_BOUND, "gradient of B");
+        within(dA[j], wA, (int64_t)w->r * w->K, 2 * CARD_BOUND, "gradient of A");
+        within(dB[j], wB, (int64_t)w->N[j] * w->r, 2 * CARD_BOUND, "gradient of B");
     }
-    within(dx, want, nx, 2 * BF16_BOUND, "gradient of x");
-    if (drop) within(dxd, want_d, nx, 2 * BF16_BOUND, "gradient of dropped x");
+    within(dx, want, nx, 2 * CARD_BOUND, "gradient of x");
+    if (drop) within(dxd, want_d, nx, 2 * CARD_BOUND, "gradient of dropped x");
 }
 
 static void test_adapted(void **state) {

@@ -5,9 +5,9 @@
    and the backward subtracts sums of that accuracy. */
 #define BOUND_FWD (EPS32 * 60)
 #define BOUND_BWD (EPS32 * 200)
-/* A card also rounds the weights to bf16 before they meet the values, and the scores' gradient before it meets q and k. */
-#define CARD_FWD 0x1p-7
-#define CARD_BWD 0x1p-6
+/* A card also rounds the weights to 16 bits before they meet the values, and the scores' gradient before it meets q and k. */
+#define CARD_FWD (2 * CARD_BOUND)
+#define CARD_BWD (4 * CARD_BOUND)
 
 struct shape { int S, T[5], H, G, D; };
 static const struct shape shapes[] = {

@@ -24,8 +24,8 @@ static struct weight weight(enum dtype t, int64_t rows, int64_t cols) {
 /* A sum of K products rounds about sqrt(K) times in random directions: 2^-24·sqrt(K), doubled for K small; beta adds one.
    Where there are few outputs n, all of them may be small by cancellation. */
 static double bound(int64_t K, int64_t n) { return 2 * EPS32 * sqrt((double)K + 4) * (1 + 6 / sqrt((double)n)); }
-/* A card rounds a decoded weight to bf16. */
-static double card_bound(int64_t n) { return BF16_BOUND * (1 + 6 / sqrt((double)n)); }
+/* A card rounds a decoded weight to 16 bits. */
+static double card_bound(int64_t n) { return CARD_BOUND * (1 + 6 / sqrt((double)n)); }
 
 static void linear_case(enum dtype t, int R, int K, int N, float beta) {
     struct weight w = weight(t, N, K);

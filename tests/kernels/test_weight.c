@@ -123,8 +123,8 @@ static void test_bytes(void **state) {
 
 /* ---- products ---- */
 static double bound(int64_t K, int64_t n) { return 2 * EPS32 * sqrt((double)K + 4) * (1 + 6 / sqrt((double)n)); }
-/* A card rounds a decoded weight to bf16. */
-static double card_bound(int64_t n) { return BF16_BOUND * (1 + 6 / sqrt((double)n)); }
+/* A card rounds a decoded weight to 16 bits. */
+static double card_bound(int64_t n) { return CARD_BOUND * (1 + 6 / sqrt((double)n)); }
 
 static void product(enum kind k, int R, int K, int N, float beta) {
     struct weight w = weight_of(k, N, K);

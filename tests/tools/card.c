@@ -150,9 +150,8 @@ static void adamw(struct kctx *k, float *p, float *m, float *v, const float *g, 
 enum kerr coador_cuda_open(struct dev **out, int index, const char **why) {
     struct dev *d = calloc(1, sizeof *d);
     struct kctx *k = calloc(1, sizeof *k);
-    *why = "out of memory";
     *out = d;
-    if (!d || !k) return K_NOMEM;
+    if (!d || !k) return *why = "out of memory", K_NOMEM;
     *k = (struct kctx){.total = mib("CARD_MIB", 1024), .hidden = mib("CARD_HIDDEN", 0), .used = CONTEXT, .wide = !getenv("CARD_OLD")};
     *d = (struct dev){.name = "cuda:0", .act = DT_BF16, .ctx = k, .alloc = card_alloc, .free = card_free, .upload = card_move, .download = card_move,
         .copy = card_copy, .zero = card_zero, .map_host = map_host, .unmap_host = unmap_host, .memory_info = memory_info, .own_bytes = own_bytes,
