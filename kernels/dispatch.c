@@ -71,6 +71,13 @@ static bool beside(char *path, const char *name) {
     return access(path, R_OK) == 0;
 }
 
+/* Asked before our own library is loaded, and cuBLASLt with it: some 150 MB where no card can use them. */
+static bool has_driver(void) {
+    void *lib = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (lib) dlclose(lib);
+    return lib != NULL;
+}
+
 static enum kerr open_card(struct dev **d, int index, const char **why) {
     static char text[PATH_MAX + 300], path[PATH_MAX];
     const char *given = getenv("COADOR_CUDA"), *said = "";
@@ -82,6 +89,10 @@ static enum kerr open_card(struct dev **d, int index, const char **why) {
     *why = text;
     if (!there) {
         snprintf(text, sizeof text, "this build has no CUDA part (%s is not there)", named ? path : CUDA_FILE " beside the programs");
+        return K_DEVICE;
+    }
+    if (!named && !has_driver()) {
+        *why = "no NVIDIA driver is loaded on this machine";
         return K_DEVICE;
     }
     enum kerr rc = open_library(d, path, index, &said);
