@@ -55,6 +55,9 @@ struct dev {
 
     /* ---- memory: give with alloc, take back with free; bytes ---- */
     enum kerr (*alloc)(struct kctx *, void **p, size_t bytes);
+    /* As alloc, of memory that stays the host's and that ops reach there, for what a step reads and writes once; it takes none of the
+       device's own. NULL where there is no such thing. */
+    enum kerr (*alloc_paged)(struct kctx *, void **p, size_t bytes);
     void (*free)(struct kctx *, void *p);
     enum kerr (*upload)(struct kctx *, void *dst_dev, const void *src_host, size_t bytes);
     enum kerr (*download)(struct kctx *, void *dst_host, const void *src_dev, size_t bytes);

@@ -25,7 +25,7 @@ struct opts {
     const char *limit;
     int overlong, base, recompute, space;
     struct asked ask; /* of completions: --schema */
-    bool chat, skip_incomplete, resume, overwrite, estimate, quiet, no_shuffle;
+    bool chat, skip_incomplete, resume, overwrite, estimate, quiet, no_shuffle, paged;
 };
 static const char *const base_words[] = {"keep", "f32", "bf16"};
 
@@ -81,6 +81,7 @@ static void parse(struct opts *o, int argc, char **argv) {
         {"tokens-per-pass", 0, OPT_INT, &o->tokens_per_pass, "N", "tokens packed into one pass (default 1024, on a card 8192)", 1, 1 << 24},
         {"recompute", 0, OPT_CHOICE, &o->recompute, "none|mlp|layer", "what the backward computes again instead of keeping it", 0, 0},
         {"memory-limit", 0, OPT_STR, &o->limit, "SIZE", "keep the peak below SIZE (3.4G, 900M) by smaller passes or recomputing", 0, 0},
+        {"paged-moments", 0, OPT_FLAG, &o->paged, NULL, "on a card: AdamW's moments in the host's memory (or optim paged_adamw_32bit)", 0, 0},
         {"base-dtype", 0, OPT_CHOICE, &o->base, "keep|f32|bf16", "frozen linears in memory", 0, 0},
         {"device", 0, OPT_STR, &o->device, "D", "auto, cpu, cuda or cuda:N: where to compute (auto: the first card, else the CPU)", 0, 0},
         {"threads", 0, OPT_INT, &o->threads, "N", "threads (default: all cores)", 1, 1024},
@@ -294,7 +295,7 @@ static enum kept kept_of(const struct settings *s, const struct opts *o) {
 }
 
 /* The passes of a training whose longest row has so many tokens; of NULL: as asked for, whatever they take. */
-static struct pass_size choose_passes(const struct estimate_of *of, const struct model_config *c, int longest, const struct settings *s, const struct opts *o) {
+static struct pass_size choose_passes(struct estimate_of *of, const struct model_config *c, int longest, const struct settings *s, const struct opts *o) {
     struct err e = ERR_INIT;
     struct pass_size size = pass_size(c, (int)o->tokens_per_pass, 1, kept_of(s, o), 0);
     size_t limit = o->limit ? parse_size(o->limit) : 0;
@@ -305,24 +306,24 @@ static struct pass_size choose_passes(const struct estimate_of *of, const struct
     return size;
 }
 
-static void say_passes(const struct pass_size *size, int layers, const struct opts *o) {
+static void say_passes(const struct estimate_of *of, const struct pass_size *size, const struct opts *o) {
     struct buf b = BUF_INIT;
     if (!o->limit || o->quiet) return;
-    plan_put(size, layers, &b);
+    plan_put(of, size, &b);
     note("--memory-limit %s: %s", o->limit, b.p);
     buf_release(&b);
 }
 
-static void train(struct settings *s, const struct model *m, const struct chat *chat, const struct rows *rows, const struct rows *eval, const char *dir, const struct estimate_of *of, const struct opts *o) {
+static void train(struct settings *s, const struct model *m, const struct chat *chat, const struct rows *rows, const struct rows *eval, const char *dir, struct estimate_of *of, const struct opts *o) {
     struct err e = ERR_INIT;
     int longest = eval && eval->longest > rows->longest ? eval->longest : rows->longest;
     struct pass_size size = choose_passes(of, &m->cfg, longest, s, o);
-    say_passes(&size, m->cfg.L, o);
+    say_passes(of, &size, o);
     struct lora *a = open_adapter(m, s, o);
     struct train_result r;
     prepare_dir(dir, o);
     struct train_job j = {.settings = s, .m = m, .a = a, .rows = rows, .eval = eval, .dir = dir, .tokens_per_pass = size.R, .chunk = size.chunk,
-        .layers_again = size.layers_again, .mlp_again = size.mlp_again, .base_dtype = base_words[o->base], .base_name = m->path, .resume = o->resume, .or_anew = o->overwrite, .progress = !o->quiet, .ready = catch_signals,
+        .layers_again = size.layers_again, .mlp_again = size.mlp_again, .paged = of ? of->paged : o->paged, .base_dtype = base_words[o->base], .base_name = m->path, .resume = o->resume, .or_anew = o->overwrite, .progress = !o->quiet, .ready = catch_signals,
         .stop = &stop, .say = o->quiet ? say_quietly : say_note};
     if (train_run(&j, &r, &e) < 0) die_err(&e);
     if (r.end == TRAIN_STOPPED) {
@@ -343,15 +344,24 @@ static void train(struct settings *s, const struct model *m, const struct chat *
     note("adapter in %s", dir);
 }
 
-static void print_estimate(const struct estimate_of *of, const struct settings *s, const struct opts *o) {
+static void print_estimate(struct estimate_of *of, const struct settings *s, const struct opts *o) {
     struct buf b = BUF_INIT;
     struct pass_size size = choose_passes(of, &of->c, 1, s, o);
-    say_passes(&size, of->c.L, o);
+    say_passes(of, &size, o);
     struct estimate x = estimate_pass(of, &size);
     estimate_put(of, &x, &b);
     fputs(b.p, stdout);
     buf_release(&b);
     io_close_stdout();
+}
+
+/* Moments are paged where that is asked for by option or by the notebook's optimiser, and can be had. */
+static void check_paged(struct opts *o, const struct settings *s, const struct dev *d) {
+    bool optim = s->optim == OPTIM_PAGED;
+    if (o->paged && !d->own_bytes) die_usage("--paged-moments is for cards: on %s the moments are in the host's memory anyway", d->name);
+    if (o->paged && !d->alloc_paged) die_usage("--paged-moments: the driver of %s cannot page memory while both sides use it", d->name);
+    if (optim && d->own_bytes && !d->alloc_paged) warn("optim paged_adamw_32bit: the moments stay on %s, whose driver cannot page them", d->name);
+    o->paged |= optim && d->alloc_paged;
 }
 
 /* Reads the model's header, where memory is planned; false where it is not. What no card has room for is refused before it is loaded. */
@@ -361,7 +371,9 @@ static bool estimate_memory(struct estimate_of *of, struct dev *d, const struct 
     if (o->limit && piped) die_usage("--memory-limit reads the model's header first: not from standard input");
     if (o->show || (!o->estimate && !o->limit && (!card || piped))) return false;
     if (estimate_training(of, d, o->model, (enum base_dtype)o->base, s, &e) < 0) die_err(&e);
+    of->paged = o->paged;
     if (card && !o->estimate) choose_passes(of, &of->c, 1, s, o);
+    of->paged = o->paged; /* how long the rows are is not known yet */
     return true;
 }
 
@@ -392,6 +404,7 @@ int main(int argc, char **argv) {
     if (!o.tokens_per_pass) o.tokens_per_pass = cpu ? 1024 : 8192;
     check_settings(&s, &o, cpu);
     if (*why) warn("%s", why);
+    check_paged(&o, &s, d);
     if (!cpu && !o.quiet && !o.estimate) note("computing on %s", d->name);
     struct estimate_of of;
     bool planned = estimate_memory(&of, d, &s, &o);

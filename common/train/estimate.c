@@ -71,7 +71,8 @@ int estimate_training(struct estimate_of *of, struct dev *d, const char *model, 
     of->packed = m.packed;
     size_t n = (size_t)parameters(&of->c, &of->a) * sizeof(float);
     x->weights = m.bytes;
-    x->adapter = 4 * dev_block(d, n);
+    of->moments = 2 * dev_block(d, n);
+    x->adapter = 2 * of->moments;
     if (d->own_bytes) return card_room(of, d, e);
     x->weights += m.source; /* converted weights leave the pages behind that they were read from */
     x->saving = 2 * n;
@@ -82,6 +83,7 @@ int estimate_training(struct estimate_of *of, struct dev *d, const char *model, 
 struct estimate estimate_pass(const struct estimate_of *of, const struct pass_size *size) {
     struct estimate x = of->fixed;
     struct pass_size s = *size;
+    if (of->paged) x.adapter -= of->moments;
     s.trains = true;
     s.S = of->seqs < s.R ? of->seqs : s.R;
     size_t all = llama_pass_bytes(&of->c, &of->a, &s, of->d->act);
@@ -100,9 +102,10 @@ void estimate_put(const struct estimate_of *of, const struct estimate *x, struct
     bool card = of->d->own_bytes != NULL;
     snprintf(peak, sizeof peak, "peak on %s", of->d->name);
     const struct { const char *what; size_t bytes; } lines[] = {
-        {"weights", x->weights}, {"adapter, gradients, moments", x->adapter}, {"activations", x->activations},
+        {"weights", x->weights}, {of->paged ? "adapter, gradients" : "adapter, gradients, moments", x->adapter}, {"activations", x->activations},
         {"logits", x->logits}, {"scratch of the kernels", x->scratch}, {"saving", x->saving},
         {card ? "context and libraries" : "program and tokenizer", x->runtime}, {peak, x->total}};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (lines[i].bytes) buf_addf(out, "%-28s %9.1f MiB\n", lines[i].what, (double)lines[i].bytes / 1048576.0);
+    if (of->paged) buf_addf(out, "%-28s %9.1f MiB\n", "moments, of the host", (double)of->moments / 1048576.0);
 }

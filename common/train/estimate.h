@@ -7,7 +7,7 @@
 
 struct estimate { /* bytes */
     size_t weights;     /* the frozen base */
-    size_t adapter;     /* parameters, gradients and both moments */
+    size_t adapter;     /* parameters, gradients and, unless they are paged, both moments */
     size_t activations; /* kept for the backward, and scratch, of one pass */
     size_t logits;      /* of one chunk of trained tokens (not in activations) */
     size_t scratch;     /* of a card's kernels */
@@ -22,6 +22,8 @@ struct estimate_of {
     struct lora_config a;
     int seqs;              /* rows of a step: at most so many share a pass */
     int64_t packed;        /* model.h */
+    size_t moments;        /* both */
+    bool paged;            /* the moments are the host's: the caller's to say, false at first */
     struct estimate fixed; /* activations, logits, scratch and total still 0 */
     size_t room;           /* what the total may be: of a card what was free when asked, without limit on a CPU */
 };

@@ -304,7 +304,7 @@ int settings_check(const struct settings *s, bool cpu, bool has_eval, struct buf
             s->warmup_steps > 0 ? "warmup_steps" : "warmup_ratio");
     if (s->warmup_ratio > 0 && s->warmup_steps > 0) buf_adds(remarks, "warmup_ratio has no effect beside warmup_steps\n");
     if (s->max_steps > 0 && settings_given(s, "num_train_epochs")) buf_adds(remarks, "num_train_epochs has no effect beside max_steps\n");
-    if (cpu && s->optim == 2) buf_adds(remarks, "optim paged_adamw_32bit: plain AdamW in f32 here, a CPU has nothing to page\n");
+    if (cpu && s->optim == OPTIM_PAGED) buf_adds(remarks, "optim paged_adamw_32bit: plain AdamW in f32 here, a CPU has nothing to page\n");
     if (cpu && (s->bf16 || s->fp16)) buf_addf(remarks, "%s: computed in f32 on a CPU\n", s->bf16 ? "bf16" : "fp16");
     if (settings_given(s, "padding_side") && s->padding_side) buf_adds(remarks, "padding_side left has no effect: sequences are packed, nothing is padded\n");
     return 0;

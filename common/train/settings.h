@@ -18,6 +18,7 @@ struct targets { /* target_modules: exactly one of the three */
 };
 
 #define SETTINGS_MAX_FIELDS 48
+enum { OPTIM_PAGED = 2 };
 struct settings {
     /* LoraConfig */
     int64_t r;
@@ -30,7 +31,7 @@ struct settings {
     double epochs;
     int64_t max_steps; /* -1: by epochs */
     double learning_rate, warmup_ratio, warmup_steps, max_grad_norm, weight_decay, beta1, beta2, eps;
-    int schedule, sampling, optim; /* enum schedule_kind, enum sampling, index into the words */
+    int schedule, sampling, optim; /* enum schedule_kind, enum sampling, index into the words: OPTIM_PAGED is the one that means something */
     bool group_by_length, bf16, fp16, load_best, completion_only, gradient_checkpointing;
     int64_t logging_steps, save_steps, save_total_limit, eval_steps, patience, seed, max_length;
     double threshold, distill_alpha;

@@ -47,10 +47,14 @@ static bool keeps_best(const struct settings *s) { return s->load_best || s->pat
 static double epoch_at(const struct run *r) { return (double)r->at.step / (double)r->per_epoch; }
 
 /* ---- before the first step ---- */
-static int alloc(struct run *r, void *p, size_t bytes, const char *what, struct err *e) {
-    enum kerr k = r->d->alloc(r->d->ctx, p, bytes);
+static int alloc_by(enum kerr (*verb)(struct kctx *, void **, size_t), struct run *r, void *p, size_t bytes, const char *what, struct err *e) {
+    enum kerr k = verb(r->d->ctx, p, bytes);
     if (!k) k = r->d->zero(r->d->ctx, *(void **)p, bytes);
     return dev_err(r->d, k, e, what, bytes);
+}
+static int alloc(struct run *r, void *p, size_t bytes, const char *what, struct err *e) { return alloc_by(r->d->alloc, r, p, bytes, what, e); }
+static int alloc_moment(struct run *r, float **p, size_t bytes, struct err *e) {
+    return alloc_by(r->j->paged ? r->d->alloc_paged : r->d->alloc, r, p, bytes, "moments", e);
 }
 
 static int alloc_all(struct run *r, struct err *e) {
@@ -62,8 +66,8 @@ static int alloc_all(struct run *r, struct err *e) {
     if (j->rows->soft) batch_soft(&r->batch, j->rows->soft, r->s->distill_alpha);
     r->losses = xcalloc((size_t)R, sizeof *r->losses);
     r->order = xcalloc((size_t)(j->eval && j->eval->n > j->rows->n ? j->eval->n : j->rows->n), sizeof *r->order);
-    if (alloc(r, &r->grad, bytes, "gradients", e) < 0 || alloc(r, &r->t.exp_avg, bytes, "moments", e) < 0 ||
-        alloc(r, &r->t.exp_avg_sq, bytes, "moments", e) < 0 || alloc(r, &r->norm, sizeof *r->norm, "gradient norm", e) < 0)
+    if (alloc(r, &r->grad, bytes, "gradients", e) < 0 || alloc_moment(r, &r->t.exp_avg, bytes, e) < 0 ||
+        alloc_moment(r, &r->t.exp_avg_sq, bytes, e) < 0 || alloc(r, &r->norm, sizeof *r->norm, "gradient norm", e) < 0)
         return -1;
     const struct pass_size size = {R, r->batch.max_seqs, j->chunk, true, j->layers_again, j->mlp_again};
     r->pass = llama_pass_sized(j->m, &j->a->cfg, &size, e);

@@ -52,6 +52,34 @@ static enum kerr dev_alloc(struct kctx *k, void **p, size_t bytes) {
     return rc;
 }
 
+/* Managed memory that lives on the host: the card's accesses go there, and do not bring its pages over. */
+static cudaError_t keep_on_host(struct kctx *k, void *p, size_t bytes) {
+#if CUDART_VERSION >= 13000
+    const cudaMemLocation host = {cudaMemLocationTypeHost, 0}, card = {cudaMemLocationTypeDevice, k->index};
+    cudaError_t e = cudaMemAdvise(p, bytes, cudaMemAdviseSetPreferredLocation, host);
+    if (e == cudaSuccess) e = cudaMemAdvise(p, bytes, cudaMemAdviseSetAccessedBy, card);
+    return e == cudaSuccess ? cudaMemPrefetchAsync(p, bytes, host, 0, k->stream) : e;
+#else
+    cudaError_t e = cudaMemAdvise(p, bytes, cudaMemAdviseSetPreferredLocation, cudaCpuDeviceId);
+    if (e == cudaSuccess) e = cudaMemAdvise(p, bytes, cudaMemAdviseSetAccessedBy, k->index);
+    return e == cudaSuccess ? cudaMemPrefetchAsync(p, bytes, cudaCpuDeviceId, k->stream) : e;
+#endif
+}
+static enum kerr alloc_paged(struct kctx *k, void **p, size_t bytes) {
+    *p = NULL;
+    bytes = bytes ? bytes : 1;
+    if (!room_for_block(k)) return K_NOMEM;
+    enum kerr rc = answer(k, cudaMallocManaged(p, bytes, cudaMemAttachGlobal), "cudaMallocManaged");
+    if (rc != K_OK) return rc;
+    k->blocks[k->n_blocks++] = *p;
+    return answer(k, keep_on_host(k, *p, bytes), "memory on the host");
+}
+/* Where the driver can change whose pages they are while both sides use them. */
+static bool can_page(int index) {
+    int can = 0;
+    return cudaDeviceGetAttribute(&can, cudaDevAttrConcurrentManagedAccess, index) == cudaSuccess && can;
+}
+
 /* Work queued before may still use the memory: cudaFree waits for it. */
 static void dev_free(struct kctx *k, void *p) {
     cuda_flush(k);
@@ -180,6 +208,7 @@ static void dev_close(struct dev *d) {
 
 static void set_verbs(struct dev *d) {
     d->alloc = dev_alloc;
+    d->alloc_paged = can_page(d->ctx->index) ? alloc_paged : NULL;
     d->free = dev_free;
     d->upload = dev_upload;
     d->download = dev_download;

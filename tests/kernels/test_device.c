@@ -70,6 +70,7 @@ static void verbs(const char *name) {
     assert_memory_equal(host, back, 100);
     d->unmap_host(c, view);
     d->free(c, NULL);
+    assert_null(d->alloc_paged); /* there is no other side to page to */
     struct kgraph *g = NULL;
     assert_int_equal(d->event_wait(c, d->event_record(c)), K_OK);
     assert_int_equal(d->graph_begin(c), K_UNSUPPORTED);

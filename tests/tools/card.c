@@ -1,7 +1,7 @@
 /* A card that computes nothing: for tests of what is asked of a card's memory. Built as a library of its own, it is opened in the place of
    libcoador-cuda.so (COADOR_CUDA). It adds up what alloc gives in whole granules, and the scratch that kernels/cuda's ops would
    take of it for the work they are given; losses are zero, a gradient's norm is one, AdamW moves the first value.
-   CARD_MIB: its memory (1024); CARD_HIDDEN: MiB of it that seem free and are not; CARD_OLD: one before Hopper. */
+   CARD_MIB: its memory (1024); CARD_HIDDEN: MiB of it that seem free and are not; CARD_OLD: one before Hopper; CARD_NO_PAGES: its driver cannot page. */
 #include "kernels/cuda/open.h"
 #include "kernels/cuda/scratch.h"
 #include <stdio.h>
@@ -37,6 +37,15 @@ static enum kerr card_alloc(struct kctx *k, void **p, size_t bytes) {
     k->used += takes(bytes);
     k->blocks[k->n++] = (struct block){*p, bytes ? bytes : 1, takes(bytes)};
     return K_OK;
+}
+static enum kerr card_alloc_paged(struct kctx *k, void **p, size_t bytes) {
+    size_t used = k->used, hidden = k->hidden;
+    k->used = k->hidden = 0; /* there is room for it whatever the card holds, of which it takes none */
+    enum kerr rc = card_alloc(k, p, bytes);
+    k->used = used;
+    k->hidden = hidden;
+    if (rc == K_OK) k->blocks[k->n - 1].takes = 0;
+    return rc;
 }
 static void card_free(struct kctx *k, void *p) {
     for (int i = 0; i < k->n; i++) {
@@ -153,7 +162,7 @@ enum kerr coador_cuda_open(struct dev **out, int index, const char **why) {
     *out = d;
     if (!d || !k) return *why = "out of memory", K_NOMEM;
     *k = (struct kctx){.total = mib("CARD_MIB", 1024), .hidden = mib("CARD_HIDDEN", 0), .used = CONTEXT, .wide = !getenv("CARD_OLD")};
-    *d = (struct dev){.name = "cuda:0", .act = DT_BF16, .ctx = k, .alloc = card_alloc, .free = card_free, .upload = card_move, .download = card_move,
+    *d = (struct dev){.name = "cuda:0", .act = DT_BF16, .ctx = k, .alloc = card_alloc, .alloc_paged = getenv("CARD_NO_PAGES") ? NULL : card_alloc_paged, .free = card_free, .upload = card_move, .download = card_move,
         .copy = card_copy, .zero = card_zero, .map_host = map_host, .unmap_host = unmap_host, .memory_info = memory_info, .own_bytes = own_bytes,
         .granule = CUDA_GRANULE, .sync = card_sync, .error_text = error_text, .close = card_close, .linear = linear, .linear_dx = linear_dx,
         .embed = embed, .lora_down = lora_down, .lora_up = lora_up, .lora_up_bwd = lora_up_bwd, .lora_down_bwd = lora_down_bwd, .dropout = dropout,

@@ -31,12 +31,19 @@ within "base as f32" --model bf16 --rank 16 --base-dtype f32 --tokens-per-pass 1
 within "gate and up computed again" --model nf4 --rank 16 --recompute mlp --tokens-per-pass 4096
 within "layers computed again" --model nf4 --rank 16 --recompute layer --tokens-per-pass 4096
 within "a rank that 8 does not divide" --model nf4 --rank 12 --tokens-per-pass 4096
+within "moments on the host" --model nf4 --rank 64 --tokens-per-pass 4096 --paged-moments
+within "by the notebook's optimiser" --model nf4 --rank 64 --tokens-per-pass 4096 --set optim=paged_adamw_32bit
 export CARD_OLD=1
 within "a card before Hopper" --model nf4 --rank 16 --tokens-per-pass 4096
 within "the same, one mask a module" --model nf4 --rank 16 --dropout 0.1 --set lora_dropout_per_module=true --tokens-per-pass 2048
 unset CARD_OLD
 is "the parts are named" "$(train --model nf4 --estimate | sed 's/  .*//' | tr '\n' ';')" \
     "weights;adapter, gradients, moments;activations;logits;scratch of the kernels;context and libraries;peak on cuda:0;"
+is "and the host's share" "$(train --model nf4 --paged-moments --estimate | sed 's/  .*//' | tr '\n' ';')" \
+    "weights;adapter, gradients;activations;logits;scratch of the kernels;context and libraries;peak on cuda:0;moments, of the host;"
+CARD_NO_PAGES=1 exits "a driver that cannot page" 2 'paged-moments: the driver of cuda:0 cannot page' train --model nf4 --paged-moments --estimate
+CARD_NO_PAGES=1 exits "what a notebook's field is told then" 0 'warning: optim paged_adamw_32bit: the moments stay on cuda:0' \
+    train --model nf4 --set optim=paged_adamw_32bit --estimate
 
 train --model nf4 --estimate --tokens-per-pass 4096 >says
 top=$(peak says)
@@ -48,8 +55,12 @@ for limit in 640 560 520 500 480; do
 done
 train --model nf4 --tokens-per-pass 4096 --memory-limit 480M --estimate >says 2>err
 ok "--estimate of the passes that --memory-limit takes" awk -v a="$(peak says)" 'BEGIN { exit !(a > 400 && a <= 480) }'
-exits "a limit that nothing fits" 4 'memory-limit 334M: training takes at least [0-9]+ MiB however short its rows are \(weights [0-9]+, ' \
-    train --model nf4 --memory-limit 334M --overwrite -o out /nowhere
+exits "moments on the host where that costs the least" 0 'memory-limit 420M: passes of [0-9]+ tokens.*; moments on the host$' \
+    train --model nf4 --rank 64 --tokens-per-pass 4096 --memory-limit 420M --overwrite -o out rows.jsonl
+cp "$T/.err" err
+ok "hold the limit: $(held err)" test "$(held err)" -le 420
+exits "a limit that nothing fits" 4 'memory-limit 330M: training takes at least [0-9]+ MiB however short its rows are \(weights [0-9]+, ' \
+    train --model nf4 --memory-limit 330M --overwrite -o out /nowhere
 exits "that these rows do not fit" 4 'memory-limit 339M: training takes at least [0-9]+ MiB with its longest row of 51[0-9] tokens \(weights [0-9]+, ' \
     train --model nf4 --memory-limit 339M --overwrite -o out rows.jsonl
 exits "not from standard input" 2 'not from standard input' train --model - --memory-limit 400M --overwrite -o out rows.jsonl

@@ -47,6 +47,7 @@ exits "rows beyond the context" 3 "max_length is 300, expected at most the model
 printf 'warmup_ratio: 0.03\nlr_scheduler_type: constant\noptim: paged_adamw_32bit\nbf16: true\n' >c.yaml
 ok "a notebook's idle fields" $run --config c.yaml -o idle "$D/rows.jsonl"
 is "are warned of" "$(grep -c 'warning: \(warmup_ratio has no effect\|optim paged_adamw_32bit\|bf16: computed in f32\)' .err)" 3
+exits "moments that a CPU has anyway" 2 "paged-moments is for cards: on cpu the moments are" $run --device cpu --paged-moments -o row "$D/rows.jsonl"
 
 # Alarms: status 1, no adapter, the last good one named.
 sed 's/}$/,"weight":0}/' "$D/rows.jsonl" >zero.jsonl
