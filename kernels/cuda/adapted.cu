@@ -2,6 +2,7 @@
    and the frozen product are summed in f32 before the result is rounded: cuBLASLt rounds a product to 16 bits before it adds it to a
    16-bit result, and then a share below half a unit of the last place, as all are when a training begins, is mostly lost. */
 #include "kernels/cuda/product.cuh"
+#include "kernels/cuda/thin.cuh"
 
 struct pieces { const float *from[2 * ADAPTED_MOST]; int64_t end[2 * ADAPTED_MOST]; int n; float s; };
 template <int V> static __global__ void stack(act16 *dst, struct pieces p) {
@@ -128,7 +129,8 @@ void cuda_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, flo
     act16 *dhb = (act16 *)dh;
     int r = a->r, all = a->n * r, K = (int)a->w[0].cols;
     if (!A) return;
-    for (int j = 0; j < a->n; j++) {
+    bool thin = cuda_thin_bwd(k, dhb, dB, dy, hb, b, a, R);
+    for (int j = 0; j < a->n && !thin; j++) {
         int N = (int)a->w[j].rows;
         cuda_gemm(k, false, false, r, R, N, 1, b[j], r, (const act16 *)dy[j], N, 0, dhb + j * r, all, false);
         cuda_gemm(k, false, true, r, N, R, a->s, hb + j * r, all, (const act16 *)dy[j], N, 1, dB[j], r, true);

@@ -82,6 +82,9 @@ static inline bool cuda_has_wgmma(void) { return false; }
 bool cuda_has_wgmma(void);
 #endif
 
+/* cross_entropy where a cluster of Hopper's blocks can hold a row (entropy.cu); false: nothing was done. */
+bool cuda_entropy_held(struct kctx *k, float *loss, act16 *logits, const int32_t *target, const float *scale, int M, int V);
+
 /* dst(n) = s · src(n) f32 */
 void cuda_to_act(struct kctx *k, act16 *dst, const float *src, float s, int64_t n);
 

@@ -53,6 +53,7 @@ void cuda_cross_entropy(struct kctx *k, float *loss, void *logits, const int32_t
     cuda_flush(k);
     if (M <= 0) return;
     int threads = V >= 8192 ? 1024 : 256;
+    if (cuda_entropy_held(k, loss, (act16 *)logits, target, scale, M, V)) return;
     if (V % 8 == 0 && (uintptr_t)logits % 16 == 0)
         cross_entropy<8><<<(unsigned)M, threads, 0, k->stream>>>(loss, (act16 *)logits, target, scale, V);
     else

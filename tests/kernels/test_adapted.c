@@ -67,6 +67,20 @@ static void forward(const struct work *w, const struct adapted *a) {
 
 static float *zeros(int64_t n) { return memset(buf((size_t)n * sizeof(float)), 0, (size_t)n * sizeof(float)); }
 
+/* The same bytes a second time */
+static void again(const struct work *w, const struct adapted *a, const float *dx, const float *dxd, float *const *dA, float *const *dB) {
+    size_t nx = (size_t)w->R * (size_t)w->K * sizeof(float);
+    float *dx2 = buf(nx), *dxd2 = dxd ? buf(nx) : NULL, *dA2[ADAPTED_MOST], *dB2[ADAPTED_MOST];
+    for (int j = 0; j < w->n; j++) dA2[j] = zeros((int64_t)w->r * w->K), dB2[j] = zeros((int64_t)w->N[j] * w->r);
+    devs[CARD]->adapted_bwd(devs[CARD]->ctx, dx2, dxd2, dA2, dB2, (const void *const *)w->dy, w->xd, w->h, w->dh, a, w->R);
+    assert_memory_equal(dx, dx2, nx);
+    if (dxd) assert_memory_equal(dxd, dxd2, nx);
+    for (int j = 0; j < w->n; j++) {
+        assert_memory_equal(dA[j], dA2[j], (size_t)w->r * (size_t)w->K * sizeof(float));
+        assert_memory_equal(dB[j], dB2[j], (size_t)w->N[j] * (size_t)w->r * sizeof(float));
+    }
+}
+
 static void backward(const struct work *w, const struct adapted *a, bool drop) {
     struct dev *d = devs[REF];
     int64_t nx = (int64_t)w->R * w->K;
@@ -74,6 +88,7 @@ static void backward(const struct work *w, const struct adapted *a, bool drop) {
     float *want = zeros(nx), *want_d = drop ? zeros(nx) : want, *h = buf((size_t)w->R * (size_t)w->r * sizeof(float)), *dh = buf((size_t)w->R * (size_t)w->r * sizeof(float));
     for (int j = 0; j < w->n; j++) dA[j] = zeros((int64_t)w->r * w->K), dB[j] = zeros((int64_t)w->N[j] * w->r);
     devs[CARD]->adapted_bwd(devs[CARD]->ctx, dx, dxd, dA, dB, (const void *const *)w->dy, w->xd, w->h, w->dh, a, w->R);
+    again(w, a, dx, dxd, dA, dB);
     for (int j = 0; j < w->n; j++) {
         float *wA = zeros((int64_t)w->r * w->K), *wB = zeros((int64_t)w->N[j] * w->r);
         d->linear_dx(d->ctx, 1, want, w->dy[j], &w->w[j], w->R);
@@ -91,6 +106,7 @@ static void test_adapted(void **state) {
     static const struct shape { int n, r, R, K, N[ADAPTED_MOST]; float s; } cases[] = {
         {1, 16, 130, 64, {40}, 2}, {1, 16, 128, 128, {256}, 4}, {3, 16, 300, 576, {576, 192, 192}, 1.7f}, {2, 8, 515, 72, {264, 520}, 1},
         {3, 32, 256, 64, {64, 8, 16}, 2}, {1, 64, 200, 192, {80}, 2}, {2, 4, 140, 64, {32, 32}, 2}, {1, 16, 40, 64, {40}, 2}, {1, 16, 150, 96, {41}, 2}, {1, 16, 3000, 64, {1000}, 2},
+        {2, 16, 5001, 64, {2056, 1032}, 2}, {3, 24, 1500, 64, {1096, 520, 8}, 2}, /* shares of several slabs */
     };
     if (n_devs != NDEV) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

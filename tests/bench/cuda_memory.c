@@ -1,0 +1,112 @@
+/* Speed of a card's ops that reading and writing memory bounds, at the shape of Llama-3.2-1B, 16,384 rows, rank 16: JSON lines of GB/s,
+   each input counted once and each output once. LoRA's thin products stand alone: adapted_bwd without gradients of x and A.
+   cuda_memory DEVICE [ROWS] */
+#include "tests/bench/bench.h"
+
+enum { RUNS = 9, RANK = 16, HEADS = 32, F = 8192, C = 2048, VOCAB = 128256, CHUNK = 2048 };
+struct work {
+    struct dev *d;
+    int R, n, N[ADAPTED_MOST], K;
+    void *big[4]; /* (R,F) act: dy, x, results */
+    void *h, *dh, *logits;
+    float *factor[2 * ADAPTED_MOST], *grad[2 * ADAPTED_MOST], *rows, *norm;
+    int32_t *pos, *target;
+};
+
+static void *filled(struct dev *d, size_t values, size_t each) {
+    size_t bytes = values * each;
+    uint16_t *host = malloc(bytes);
+    uint32_t seed = 3;
+    for (size_t i = 0; i < bytes / 2; i++) host[i] = (uint16_t)(0x3c00 | ((seed = seed * 1664525 + 1013904223) >> 16 & 0x80ff)); /* about ±0.01 */
+    void *p = bench_get(d, bytes);
+    if (d->upload(d->ctx, p, host, bytes) != K_OK) exit(4);
+    free(host);
+    return p;
+}
+static void *numbers(struct dev *d, int n, int step) {
+    int32_t *host = malloc((size_t)n * 4);
+    for (int i = 0; i < n; i++) host[i] = i * step;
+    void *p = bench_get(d, (size_t)n * 4);
+    if (d->upload(d->ctx, p, host, (size_t)n * 4) != K_OK) exit(4);
+    free(host);
+    return p;
+}
+
+static void make(struct work *w) {
+    struct dev *d = w->d;
+    size_t R = (size_t)w->R;
+    for (int i = 0; i < 4; i++) w->big[i] = filled(d, R * F, 2);
+    w->h = filled(d, R * RANK * ADAPTED_MOST, 2);
+    w->dh = filled(d, R * RANK * ADAPTED_MOST, 2);
+    w->logits = filled(d, (size_t)CHUNK * VOCAB, 2);
+    for (int j = 0; j < 2 * ADAPTED_MOST; j++) w->factor[j] = filled(d, (size_t)RANK * F, 4), w->grad[j] = filled(d, (size_t)RANK * F, 4);
+    w->rows = filled(d, R, 4);
+    w->norm = filled(d, F, 4);
+    w->pos = numbers(d, w->R, 1);
+    w->target = numbers(d, CHUNK, 3);
+}
+
+static struct adapted adapted_of(const struct work *w, struct weight *x) {
+    struct adapted a = {.n = w->n, .r = RANK, .s = 2, .w = x};
+    for (int j = 0; j < w->n; j++) {
+        x[j] = weight_plain(DT_BF16, w->N[j], w->K, NULL);
+        a.A[j] = w->factor[j];
+        a.B[j] = w->factor[ADAPTED_MOST + j];
+    }
+    return a;
+}
+#define OP(name, call) static void name(struct work *w) { struct dev *d = w->d; struct kctx *k = d->ctx; int64_t n = (int64_t)w->R * F; (void)n; call; }
+OP(copy, d->copy(k, w->big[1], w->big[0], (size_t)n * 2))
+OP(dh_db, struct weight x[ADAPTED_MOST]; struct adapted a = adapted_of(w, x); d->adapted_bwd(k, NULL, NULL, w->grad, w->grad + ADAPTED_MOST, (const void *const *)w->big, NULL, w->h, w->dh, &a, w->R))
+OP(h, d->lora_down(k, w->h, w->big[0], w->factor[0], w->R, w->n * RANK, w->K))
+OP(da, d->lora_down_bwd(k, 0, NULL, w->grad[0], w->dh, w->big[0], w->factor[0], w->R, w->n * RANK, w->K))
+OP(swiglu, d->swiglu(k, w->big[2], w->big[0], w->big[1], n))
+OP(swiglu_bwd_again, d->swiglu_bwd_again(k, w->big[0], w->big[1], w->big[3], w->big[2], w->big[0], w->big[1], n))
+OP(rmsnorm, d->rmsnorm(k, w->big[1], w->rows, w->big[0], w->norm, 1e-5f, w->R, C))
+OP(rmsnorm_bwd, d->rmsnorm_bwd(k, w->big[2], w->big[1], w->big[0], w->norm, w->rows, w->R, C))
+OP(rope, d->rope(k, w->big[0], w->pos, w->norm, 1, w->R, HEADS, 64))
+OP(cross_entropy, d->cross_entropy(k, w->rows, w->logits, w->target, w->norm, CHUNK, VOCAB))
+
+static void timed(const char *op, const char *shape, struct work *w, void (*run)(struct work *), int64_t values) {
+    double t[RUNS];
+    for (int i = -2; i < RUNS; i++) {
+        double t0 = bench_now();
+        for (int n = 0; n < 4; n++) run(w);
+        if (w->d->sync(w->d->ctx) != K_OK) {
+            fprintf(stderr, "%s: %s\n", op, w->d->error_text(w->d->ctx));
+            exit(4);
+        }
+        if (i >= 0) t[i] = (bench_now() - t0) / 4;
+    }
+    bench_sort(t, RUNS);
+    printf("{\"op\":\"%s\",\"shape\":\"%s\",\"rows\":%d,\"ms\":%.4f,\"gb_s\":%.0f}\n", op, shape, w->R, t[RUNS / 2] * 1e3, (double)values * 2 / t[RUNS / 2] / 1e9);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+    static const struct shape { const char *name; int n, K, N[ADAPTED_MOST]; } shapes[] = {{"q k v", 3, C, {2048, 512, 512}}, {"o", 1, C, {2048}}, {"gate up", 2, C, {F, F}}, {"down", 1, F, {2048}}};
+    struct work w = {.R = argc > 2 ? atoi(argv[2]) : 16384};
+    const char *why = "";
+    if (argc < 2) return 2;
+    if (dev_open(&w.d, argv[1], 0, &why) != K_OK || !w.d->adapted) return fprintf(stderr, "no card: %s\n", why), 5;
+    make(&w);
+    int64_t R = w.R;
+    timed("copy", "(R,F)", &w, copy, 2 * R * F);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        int64_t wide = 0;
+        w.n = shapes[i].n;
+        w.K = shapes[i].K;
+        for (int j = 0; j < w.n; j++) wide += w.N[j] = shapes[i].N[j];
+        timed("dh, dB", shapes[i].name, &w, dh_db, R * wide);
+        timed("h", shapes[i].name, &w, h, R * w.K);
+        timed("dA", shapes[i].name, &w, da, R * w.K);
+    }
+    timed("swiglu", "(R,F)", &w, swiglu, 3 * R * F);
+    timed("swiglu_bwd_again", "(R,F)", &w, swiglu_bwd_again, 6 * R * F);
+    timed("rmsnorm", "(R,C)", &w, rmsnorm, 2 * R * C);
+    timed("rmsnorm_bwd", "(R,C)", &w, rmsnorm_bwd, 4 * R * C);
+    timed("rope", "(R,C)", &w, rope, 2 * R * C);
+    timed("cross_entropy", "(2048,V)", &w, cross_entropy, 2 * (int64_t)CHUNK * VOCAB);
+    w.d->close(w.d);
+    return 0;
+}
