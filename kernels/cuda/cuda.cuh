@@ -83,7 +83,11 @@ bool cuda_has_wgmma(void);
 #endif
 
 /* cross_entropy where a cluster of Hopper's blocks can hold a row (entropy.cu); false: nothing was done. */
+#ifdef COADOR_FP16
+static inline bool cuda_entropy_held(struct kctx *, float *, act16 *, const int32_t *, const float *, int, int) { return false; }
+#else
 bool cuda_entropy_held(struct kctx *k, float *loss, act16 *logits, const int32_t *target, const float *scale, int M, int V);
+#endif
 
 /* dst(n) = s · src(n) f32 */
 void cuda_to_act(struct kctx *k, act16 *dst, const float *src, float s, int64_t n);

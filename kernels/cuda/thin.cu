@@ -32,9 +32,6 @@ __device__ inline int thin_find(const thin_work &w, int slab) {
     while (j + 1 < w.n && slab >= w.v[j + 1].slab) j++;
     return j;
 }
-__device__ inline void fetch(uint32_t to, const act16 *from, bool valid) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0));
-}
 /* 16-byte chunk c of row r of a tile of h */
 template <int M> __device__ inline uint32_t h_chunk(uint32_t tile, int r, int c) { return tile + r * 32 * M + ((c ^ (M == 1 ? r >> 2 & 1 : r >> 1 & 3)) << 4); }
 
@@ -48,13 +45,13 @@ template <int M> __device__ inline void fetch_tile(const thin_work &w, const thi
 #pragma unroll
     for (int i = 0; i < TILE; i += TOGETHER) {
         bool valid = inside && row + i < w.R;
-        fetch(chunk_at<S::STRIP>(stage, i + l / CHUNKS, c), valid ? p + (int64_t)i * t.N : t.dy, valid);
+        copy_chunk(chunk_at<S::STRIP>(stage, i + l / CHUNKS, c), valid ? p + (int64_t)i * t.N : t.dy, valid);
     }
 #pragma unroll
     for (int i = l; i < TILE * 2 * M; i += 32) {
         int hr = tile * TILE + i / (2 * M), hc = i % (2 * M);
         bool valid = 8 * hc < w.r && hr < w.R;
-        fetch(h_chunk<M>(stage + S::DY_BYTES, i / (2 * M), hc), valid ? w.h + (int64_t)hr * all + j * w.r + 8 * hc : w.h, valid);
+        copy_chunk(h_chunk<M>(stage + S::DY_BYTES, i / (2 * M), hc), valid ? w.h + (int64_t)hr * all + j * w.r + 8 * hc : w.h, valid);
     }
 }
 

@@ -2,7 +2,7 @@
 # On a machine with an NVIDIA card: the ops against their reference, training parity with the CPU, and the speed table of a
 # random Llama-3.2-1B. One JSON line a row on stdout, all else on stderr; 0 when every test passed.
 # usage: cuda.sh BUILD [PART ...]     parts: ops parity products speed memory lengths profile sanitize (default: ops parity speed)
-# BUILD: made by `make CUDA=1 all tests BUILD/tests/bench/cuda_decode BUILD/tests/bench/cuda_ops`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
+# BUILD: made by `make CUDA=1 all tests BUILD/tests/bench/cuda_decode BUILD/tests/bench/cuda_ops BUILD/tests/bench/cuda_memory`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
 # tests/oracle/shorten_gguf.py), else FETCHED's. NF4=1 adds the rows of the quantised base. Needs CUDA's libraries and 16 GB of
 # memory; jq is not needed, python3 only for `profile`.
 set -uo pipefail
@@ -115,8 +115,8 @@ speed() {
     generation "$work/model"
 }
 
-products() { # the products of a layer, alone and with LoRA
-    "$build/tests/bench/cuda_ops" "$COADOR_DEVICE" "${ROWS:-16384}" | sed "s|}$|,\"card\":\"$card\"}|" || failed=1
+products() { # the products of a layer, alone and with LoRA; what memory bounds
+    for what in ops memory; do "$build/tests/bench/cuda_$what" "$COADOR_DEVICE" "${ROWS:-16384}" | sed "s|}$|,\"card\":\"$card\"}|" || failed=1; done
 }
 
 profile() { # time by kernel of one step, under ncu (which runs kernels one by one)
