@@ -9,7 +9,8 @@ struct kctx;
 #define ATTENTION_MAX_D 256 /* largest head size; a larger one fails at sync with K_UNSUPPORTED */
 
 /* o(R,H,D) act, lse(R,H) f32 (log-sum-exp of the scaled scores), q(R,H,D), k(R,G,D), v(R,G,D) act, cu(S+1) i32 host
-   and device alike: `cu` is HOST memory (the launch needs it), cu_dev its device copy. */
+   and device alike: `cu` is HOST memory (the launch needs it), cu_dev its device copy. A card takes the sequences from cu_dev: in
+   one of as many rows, some may be empty and none longer than the longest in cu (a graph is launched for many batches). */
 typedef void attention_fn(struct kctx *, void *o, float *lse, const void *q, const void *k, const void *v, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale);
 /* dq, dk, dv (same shapes) = ; from dout(R,H,D) */
 typedef void attention_bwd_fn(struct kctx *, void *dq, void *dk, void *dv, const void *dout, const void *q, const void *k, const void *v, const void *o, const float *lse, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale);

@@ -63,6 +63,11 @@ struct dev {
     enum kerr (*download)(struct kctx *, void *dst_host, const void *src_dev, size_t bytes);
     enum kerr (*copy)(struct kctx *, void *dst_dev, const void *src_dev, size_t bytes);
     enum kerr (*zero)(struct kctx *, void *dst_dev, size_t bytes);
+    /* Host memory whose copies are queued as other work is: an upload reads it, and fetch writes it, when its turn comes, so it is left
+       alone until an event behind that. Copies of other host memory are over when they return. */
+    enum kerr (*host_alloc)(struct kctx *, void **p, size_t bytes);
+    void (*host_free)(struct kctx *, void *p);
+    enum kerr (*fetch)(struct kctx *, void *dst_host, const void *src_dev, size_t bytes);
     /* Device view of host memory that stays mapped and unchanged (a mapped model file): on the CPU the same
        pointer; a device with its own memory copies. `unmap_host` ends it. */
     enum kerr (*map_host)(struct kctx *, const void **dev, const void *host, size_t bytes);
@@ -73,7 +78,7 @@ struct dev {
     size_t (*own_bytes)(struct kctx *, const struct dev_work *n);
     size_t granule; /* alloc gives blocks that are not small in whole ones of these; 0: no matter */
 
-    /* ---- order: work is queued on one stream; sync waits and gives the first error since the last sync ---- */
+    /* ---- order: work is queued on one stream; sync and event_wait wait and give the first error that neither gave before ---- */
     enum kerr (*sync)(struct kctx *);
     const char *(*error_text)(struct kctx *);
     struct kevent *(*event_record)(struct kctx *);
@@ -82,6 +87,8 @@ struct dev {
     enum kerr (*graph_begin)(struct kctx *);
     enum kerr (*graph_end)(struct kctx *, struct kgraph **g);
     enum kerr (*graph_launch)(struct kctx *, struct kgraph *g);
+    /* Whether it may still be launched: scratch that ops took since may lie elsewhere than it was. */
+    bool (*graph_holds)(struct kctx *, const struct kgraph *g);
     void (*graph_free)(struct kctx *, struct kgraph *g);
     void (*close)(struct dev *);
 
@@ -111,6 +118,7 @@ struct dev {
     topk_fn *topk;
     distill_fn *distill;
     sumsq_fn *sumsq;
+    admit_fn *admit;
     adamw_fn *adamw;
 
     /* ---- of cards only: NULL elsewhere ---- */

@@ -31,7 +31,7 @@ int dev_threads(const struct dev *d) { return d->threads; }
 #define EACH_OP(X) \
     X(linear) X(linear_int8) X(linear_dx) X(embed) X(lora_down) X(lora_up) X(lora_up_bwd) X(lora_down_bwd) X(dropout) X(rmsnorm) X(rmsnorm_bwd) \
     X(rope) X(attention) X(attention_bwd) X(kv_store) X(attention_cached) X(swiglu) X(swiglu_bwd) X(add) X(gather_rows) \
-    X(scatter_rows) X(cross_entropy) X(topk) X(distill) X(sumsq) X(adamw)
+    X(scatter_rows) X(cross_entropy) X(topk) X(distill) X(sumsq) X(admit) X(adamw)
 #define SET_REF(op) d->op = op##_ref;
 #define SET_CPU(op) d->op = op##_cpu;
 

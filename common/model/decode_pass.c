@@ -133,6 +133,10 @@ int decode_run_choose(struct decoder *d, int R, int M, float temperature, struct
         return 0;
     }
     struct kgraph **g = &d->graph[R];
+    if (*g && !dev->graph_holds(dev->ctx, *g)) {
+        dev->graph_free(dev->ctx, *g);
+        *g = NULL;
+    }
     if (!*g) {
         enum kerr rc = dev->graph_begin(dev->ctx);
         if (rc == K_UNSUPPORTED) {

@@ -2,46 +2,12 @@
 #include "common/model/llama.h"
 #include "common/model/llama_pass.h"
 
-/* Ids come from records, so they are checked here once more; the rest is the packer's promise. */
-static int check_batch(const struct llama_pass *p, const struct packed *b, struct err *e) {
-    int32_t V = p->m->cfg.V;
-    if (b->R < 1 || b->R > p->size.R || b->S < 1 || b->S > p->size.S || b->M < 0 || b->M > b->R)
-        BUG("batch of %d rows, %d sequences, %d selected in a pass for %d and %d", b->R, b->S, b->M, p->size.R, p->size.S);
-    if (b->cu[0] != 0 || b->cu[b->S] != b->R) BUG("batch of %d rows whose sequences cover %d..%d", b->R, b->cu[0], b->cu[b->S]);
-    for (int s = 0; s < b->S; s++)
-        if (b->cu[s] >= b->cu[s + 1]) BUG("sequence %d of the batch is empty", s);
-    for (int i = 0; i < b->R; i++)
-        if (b->ids[i] < 0 || b->ids[i] >= V) return err_set(e, RC_INPUT, "token id %d, the model has 0..%d", (int)b->ids[i], (int)V - 1);
-    for (int i = 0; i < b->M; i++) {
-        if (b->sel[i] < (i ? b->sel[i - 1] + 1 : 0) || b->sel[i] >= b->R) BUG("selected row %d of %d is %d", i, b->M, (int)b->sel[i]);
-        if (b->target && (b->target[i] < 0 || b->target[i] >= V))
-            return err_set(e, RC_INPUT, "target id %d, the model has 0..%d", (int)b->target[i], (int)V - 1);
-    }
-    return 0;
-}
-
 static void check_adapters(const struct llama_pass *p, const struct lora *const *a, int n) {
     for (int i = 0; i < n; i++) {
         if (a[i]->cfg.r > p->lora.r) BUG("adapter of rank %d in a pass for %d", a[i]->cfg.r, p->lora.r);
         for (int s = 0; p->size.trains && s < N_SITES; s++)
             if (a[i]->cfg.sites[s] && !p->lora.sites[s]) BUG("adapter on %s in a pass without", site_names[s]);
     }
-}
-
-static int upload_batch(struct llama_pass *p, const struct packed *b, struct err *e) {
-    struct dev *d = p->m->d;
-    const struct {
-        void *to;
-        const void *from;
-        int n;
-    } u[] = {{p->ids, b->ids, b->R}, {p->pos, b->pos, b->R}, {p->seq, b->seq, b->R}, {p->cu, b->cu, b->S + 1},
-        {p->sel, b->sel, b->M}, {p->target, b->target, b->M}, {p->scale, b->scale, b->M}};
-    for (size_t i = 0; i < sizeof u / sizeof *u; i++) {
-        size_t bytes = (size_t)u[i].n * sizeof(int32_t);
-        if (!u[i].from || !bytes) continue;
-        if (dev_err(d, d->upload(d->ctx, u[i].to, u[i].from, bytes), e, "the batch", bytes) < 0) return -1;
-    }
-    return 0;
 }
 
 static int download(struct llama_pass *p, float *to, const void *from, size_t n, struct err *e) {
@@ -51,14 +17,14 @@ static int download(struct llama_pass *p, float *to, const void *from, size_t n,
 }
 
 /* Embedding and all layers; leaves x_out. */
-static void forward(struct llama_pass *p, const struct run *r, const struct packed *b) {
+static void forward(struct llama_pass *p, const struct run *r, float *grad) {
     const struct model *m = p->m;
     int L = m->cfg.L;
     m->d->embed(m->d->ctx, p->acts[0].x, &m->embed, p->ids, r->R);
     for (int l = 0; l < L; l++) {
         struct acts *t = &p->acts[l];
         layer_qkv(r, l, t);
-        layer_attention(r, t, b->cu, p->cu, b->S);
+        layer_attention(r, t, p->shape.cu, p->cu, p->shape.S);
         layer_rest(r, l, t, l + 1 < L ? p->acts[l + 1].x : p->x_out);
     }
 }
@@ -102,37 +68,51 @@ static void head_backward(struct llama_pass *p, const struct packed *b) {
     struct dev *d = p->m->d;
     d->zero(d->ctx, p->dxg, dtype_bytes(d->act, (int64_t)b->M * c->C));
     d->rmsnorm_bwd(d->ctx, p->dxg, p->dn, p->xg, p->m->norm, p->rstd_g, b->M, c->C);
-    d->scatter_rows(d->ctx, p->dx, p->dxg, p->sel, b->M, b->R, c->C);
+    d->scatter_rows(d->ctx, p->dx, p->dxg, p->sel, b->M, p->shape.R, c->C);
 }
 
-static struct run run_of(const struct llama_pass *p, const struct lora *const *a, int n_a, const struct packed *b) {
-    return (struct run){.m = p->m, .a = a, .n_a = n_a, .R = b->R, .seq = p->seq, .pos = p->pos, .xn = p->xn, .xd = p->xd, .keeps_h = p->size.trains};
+static struct run run_of(const struct llama_pass *p, const struct lora *const *a, int n_a) {
+    return (struct run){.m = p->m, .a = a, .n_a = n_a, .R = p->shape.R, .seq = p->seq, .pos = p->pos, .step = p->step, .xn = p->xn, .xd = p->xd, .keeps_h = p->size.trains};
 }
 
-int llama_train(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, struct err *e) {
+/* All of it queued; the losses are in p->loss. 0 where nothing is trained: nothing ran. */
+static int train(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, struct err *e) {
     if (!p->size.trains) BUG("training in a pass without room for it");
     if (drop && a->cfg.dropout > 0 && !p->xd) BUG("dropout in a pass without room for it");
     check_adapters(p, &a, 1);
-    if (check_batch(p, b, e) < 0) return -1;
-    if (b->M == 0) return 0; /* nothing is trained: no loss, no gradient */
-    if (upload_batch(p, b, e) < 0) return -1;
-    struct run r = run_of(p, &a, 1, b);
+    int rc = pass_batch(p, b, drop ? drop->step : 0, e);
+    if (rc <= 0) return rc;
+    struct run r = run_of(p, &a, 1);
     r.drop = a->cfg.dropout > 0 ? drop : NULL;
-    forward(p, &r, b);
+    struct pass_graph *g = graphs_find(p, &r, grad);
+    if (graphs_run(p, g, PART_FORWARD, forward, &r, grad, e) < 0) return -1;
     select_rows(p, b);
     if (head_losses(p, b, true, e) < 0) return -1;
+    stage_end(p);
     head_backward(p, b);
-    llama_backward(p, &r, b->cu, b->S, grad);
-    return download(p, loss, p->loss, (size_t)b->M, e);
+    return graphs_run(p, g, PART_BACKWARD, llama_backward, &r, grad, e) < 0 ? -1 : 1;
+}
+
+int llama_train(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, struct err *e) {
+    int rc = train(p, a, b, drop, grad, e);
+    return rc <= 0 ? rc : download(p, loss, p->loss, (size_t)b->M, e);
+}
+
+int llama_train_queued(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, double *loss_sq, struct err *e) {
+    struct dev *d = p->m->d;
+    int rc = train(p, a, b, drop, grad, e);
+    if (rc <= 0) return rc;
+    d->sumsq(d->ctx, loss_sq, p->loss, b->M, 1);
+    return dev_err(d, d->fetch(d->ctx, loss, p->loss, (size_t)b->M * sizeof *loss), e, "the losses", 0);
 }
 
 int pass_selected(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, struct err *e) {
     check_adapters(p, a, n_adapters);
-    if (check_batch(p, b, e) < 0) return -1;
-    if (b->M == 0) return 0;
-    if (upload_batch(p, b, e) < 0) return -1;
-    struct run r = run_of(p, a, n_adapters, b);
-    forward(p, &r, b);
+    int rc = pass_batch(p, b, 0, e);
+    if (rc <= 0) return rc;
+    stage_end(p);
+    struct run r = run_of(p, a, n_adapters);
+    forward(p, &r, NULL);
     select_rows(p, b);
     return 1;
 }

@@ -43,6 +43,9 @@ int pass_chunk(const struct pass_size *s, enum dtype act); /* rows of logits at 
 struct llama_pass *llama_pass_sized(const struct model *m, const struct lora_config *lora, const struct pass_size *size, struct err *e);
 struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, enum kept kept, int chunk, struct err *e);
 void llama_pass_free(struct llama_pass *p);
+/* Where the device has graphs a training pass pads its batches to shapes that come again, and runs a shape that it has met as a graph,
+   which is launched faster. Off: launch by launch, the same bytes. */
+void llama_pass_graphs(struct llama_pass *p, bool on);
 /* Bytes such a pass asks a device for whose activations are `act`, exactly: for --estimate and token budgets. On the CPU a
    batch that fills the pass only in part touches as much less. */
 size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, const struct pass_size *size, enum dtype act);
@@ -56,6 +59,8 @@ struct dropout_run { uint64_t seed; uint32_t step; }; /* masks of this pass; NUL
    Forward and backward: loss(M) host f32 token losses (kernels/distill.h's with soft labels); grad (a->n) f32 device +=
    gradient of Σ scale·loss. */
 int llama_train(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, struct err *e);
+/* The same, queued: losses and errors come with a later event. loss: host memory that the device gave; *loss_sq (f64, device) += Σ loss². */
+int llama_train_queued(struct llama_pass *p, const struct lora *a, const struct packed *b, const struct dropout_run *drop, float *grad, float *loss, double *loss_sq, struct err *e);
 /* Forward only: token losses of the selected rows. adapters may be NULL/0; several are summed. */
 int llama_score(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, float *loss, struct err *e);
 /* Forward only: logits (M,V) of the selected rows into host f32. */

@@ -109,14 +109,14 @@ static void mlp_backward(struct llama_pass *p, const struct run *r, int layer, e
 }
 
 /* First half: p->dx goes from the gradient of x_mid to that of x; in layer 0 only the adapters' gradients are wanted. */
-static void attention_backward(struct llama_pass *p, const struct run *r, int layer, enum input lowest, const int32_t *cu, int S, float *grad) {
+static void attention_backward(struct llama_pass *p, const struct run *r, int layer, enum input lowest, float *grad) {
     const struct model *m = r->m;
     const struct model_config *c = &m->cfg;
     struct dev *d = m->d;
     struct acts *t = &p->acts[layer];
     input_backward(p, r, layer, IN_O, t->o, (const void *[]){p->dx}, lowest < IN_O ? p->dn : NULL, grad);
     if (lowest == IN_O) return;
-    d->attention_bwd(d->ctx, p->dq, p->dk, p->dv, p->dn, t->q, t->k, t->v, t->o, t->lse, cu, p->cu, S, c->H, c->G, c->D, 1 / sqrtf((float)c->D));
+    d->attention_bwd(d->ctx, p->dq, p->dk, p->dv, p->dn, t->q, t->k, t->v, t->o, t->lse, p->shape.cu, p->cu, p->shape.S, c->H, c->G, c->D, 1 / sqrtf((float)c->D));
     d->rope(d->ctx, p->dq, r->pos, m->inv_freq, -1, r->R, c->H, c->D);
     d->rope(d->ctx, p->dk, r->pos, m->inv_freq, -1, r->R, c->G, c->D);
     if (run_adapts(r, layer, IN_ATTN)) d->rmsnorm(d->ctx, r->xn, NULL, t->x, m->layers[layer].attn_norm, c->norm_eps, r->R, c->C);
@@ -126,23 +126,23 @@ static void attention_backward(struct llama_pass *p, const struct run *r, int la
 }
 
 /* What the forward did not keep of a layer; that of the last one that shares still lies where they do. */
-static void compute_again(struct llama_pass *p, const struct run *r, int layer, const int32_t *cu, int S) {
+static void compute_again(struct llama_pass *p, const struct run *r, int layer) {
     struct acts *t = &p->acts[layer];
     if (layer < p->size.layers_again - 1) {
         layer_qkv(r, layer, t);
-        layer_attention(r, t, cu, p->cu, S);
+        layer_attention(r, t, p->shape.cu, p->cu, p->shape.S);
         layer_mid(r, layer, t);
     }
     if (layer < p->size.mlp_again - 1) layer_gate_up(r, layer, t);
 }
 
-void llama_backward(struct llama_pass *p, const struct run *r, const int32_t *cu, int S, float *grad) {
+void llama_backward(struct llama_pass *p, const struct run *r, float *grad) {
     enum input lowest = IN_ATTN; /* below layer 0's lowest adapter no gradient is needed */
     while (lowest < IN_DOWN && !run_adapts(r, 0, lowest)) lowest++;
     for (int l = r->m->cfg.L - 1; l >= 0; l--) {
         enum input low = l > 0 ? IN_ATTN : lowest;
-        compute_again(p, r, l, cu, S);
+        compute_again(p, r, l);
         mlp_backward(p, r, l, low, grad);
-        if (low < IN_MLP) attention_backward(p, r, l, low, cu, S, grad);
+        if (low < IN_MLP) attention_backward(p, r, l, low, grad);
     }
 }

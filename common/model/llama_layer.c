@@ -28,7 +28,7 @@ bool run_adapts(const struct run *r, int layer, enum input in) {
 /* Only training drops, and it runs one adapter. */
 struct dropout_key run_drop_key(const struct run *r, int layer, enum input in, int module) {
     const struct lora_config *c = &r->a[0]->cfg;
-    return (struct dropout_key){.seed = r->drop->seed, .step = r->drop->step, .layer = (uint32_t)layer,
+    return (struct dropout_key){.seed = r->drop->seed, .step = r->step, .layer = (uint32_t)layer,
         .site = c->per_module ? 8 + (uint32_t)module : (uint32_t)in, .p = (float)c->dropout};
 }
 

@@ -74,14 +74,7 @@ static void take_layer_scratch(struct layout *l, struct llama_pass *p, const str
 }
 
 static void take_batch(struct layout *l, struct llama_pass *p) {
-    size_t rows = (size_t)p->size.R * sizeof(int32_t);
-    p->ids = layout_take(l, rows);
-    p->pos = layout_take(l, rows);
-    p->seq = layout_take(l, rows);
-    p->cu = layout_take(l, ((size_t)p->size.S + 1) * sizeof(int32_t));
-    p->sel = layout_take(l, rows);
-    p->target = layout_take(l, rows);
-    p->scale = layout_take(l, rows);
+    p->batch = layout_take(l, pass_batch_bytes(&p->size));
 }
 
 /* Lays p out from base; with base NULL only counts. */
@@ -159,11 +152,22 @@ struct llama_pass *llama_pass_sized(const struct model *m, const struct lora_con
     p->arena = arena;
     p->acts = xcalloc((size_t)m->cfg.L, sizeof *p->acts);
     lay_out(p, &m->cfg, m->d->act, arena);
+    p->shape.cu = xcalloc((size_t)pass_sequences(&p->size) + 1, sizeof *p->shape.cu);
+    p->pads = size->trains && graphs_able(m->d);
+    p->n_stages = p->pads ? MOST_STAGES : 1;
+    if (stage_room(p, 0, e) < 0) {
+        llama_pass_free(p);
+        return NULL;
+    }
+    llama_pass_graphs(p, true);
     return p;
 }
 
 void llama_pass_free(struct llama_pass *p) {
     if (!p) return;
+    llama_pass_graphs(p, false);
+    stage_free(p);
+    free(p->shape.cu);
     p->m->d->free(p->m->d->ctx, p->arena);
     p->m->d->free(p->m->d->ctx, p->soft_id); /* the first of three in one piece */
     free(p->acts);

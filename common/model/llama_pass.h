@@ -32,6 +32,7 @@ struct run {
     int n_a;
     int R;
     const int32_t *seq, *pos;       /* (R) device */
+    const uint32_t *step;           /* (1) device, for dropout */
     bool keeps_h;                   /* LoRA's inner activations of one input lie one behind the other: a training pass's */
     const struct dropout_run *drop; /* NULL: none */
     void *xn;                       /* (R, widest input) a linear's input: normed x, or SwiGLU's output */
@@ -67,6 +68,21 @@ void layer_gate_up(const struct run *r, int layer, struct acts *t);
 /* The last two, SwiGLU and the projection down; writes the next layer's x. */
 void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next);
 
+/* What the launches of a pass depend on. Its batch has as many rows, sequences (some perhaps empty) and none longer than `longest`
+   (0: it is the batch's own). */
+struct shape {
+    int R, S, longest;
+    int32_t *cu; /* (S+1) host */
+};
+struct stage { /* a batch that is being copied */
+    unsigned char *p;
+    size_t at, bytes;
+    struct kevent *used;
+    bool busy;
+};
+enum { MOST_STAGES = 3 };
+struct pass_graphs;
+
 struct llama_pass {
     const struct model *m;
     struct lora_config lora; /* r 0: none */
@@ -86,14 +102,43 @@ struct llama_pass {
     void *dxd;               /* (R, widest) gradient of the dropped input; NULL without dropout */
     void *dq, *dk, *dv;      /* shapes of q, k, v */
     void *dh;                /* (R,r) of the most linears that share an input */
-    /* the batch */
+    /* the batch that runs; where the device has graphs it is padded */
+    bool pads;
+    struct shape shape;
+    struct pass_graphs *graphs; /* NULL: none */
+    int32_t *batch;             /* all of it, in one piece */
     int32_t *ids, *pos, *seq, *cu, *sel, *target;
+    const uint32_t *step;
     float *scale;
+    struct stage stages[MOST_STAGES];
+    int n_stages, stage_at;
     /* of a chunk, where llama_pass_soft made room: (chunk,K) (chunk,K) (chunk) */
     int K;
     int32_t *soft_id;
     float *soft_logp, *soft_tail;
 };
+/* Checks b, gives the pass its shape and queues its copy: 1, 0 when none is selected (nothing was done), -1 on an error. */
+int pass_batch(struct llama_pass *p, const struct packed *b, uint32_t step, struct err *e);
+int pass_sequences(const struct pass_size *s);      /* of a padded batch, at most */
+size_t pass_batch_bytes(const struct pass_size *s); /* of llama_pass.batch */
+/* Host memory of the batch's copies: the i32 of pass_batch, then what stage_put copies, or leaves where it is where a device copies at
+   once. stage_end: all copies are queued. stage_room: how much more than the batch there is. */
+void *stage_begin(struct llama_pass *p, struct err *e);
+const void *stage_put(struct llama_pass *p, const void *from, size_t bytes);
+void stage_end(struct llama_pass *p);
+int stage_room(struct llama_pass *p, size_t more, struct err *e);
+void stage_free(struct llama_pass *p);
+
+/* The parts of a pass that are graphs. */
+enum part { PART_FORWARD, PART_BACKWARD, N_PARTS };
+struct pass_graph;
+typedef void pass_part_fn(struct llama_pass *p, const struct run *r, float *grad);
+/* That of p's shape; NULL: it is launched by hand. */
+struct pass_graph *graphs_find(struct llama_pass *p, const struct run *r, const float *grad);
+/* Queues f, or its graph; the parts of a pass in their order. */
+int graphs_run(struct llama_pass *p, struct pass_graph *g, enum part part, pass_part_fn *f, const struct run *r, float *grad, struct err *e);
+bool graphs_able(struct dev *d);
+
 /* Uploads, forward pass, last norm of the selected rows: 1, 0 when none is selected (nothing ran), -1 on an error. */
 int pass_selected(struct llama_pass *p, const struct lora *const *a, int n_adapters, const struct packed *b, struct err *e);
 /* Logits of selected rows at..at+n-1, n <= chunk. */
@@ -103,5 +148,5 @@ int pass_distill(struct llama_pass *p, const struct packed *b, int at, int n, bo
 /* n activations from the device as host f32. */
 int download_acts(struct dev *d, float *to, const void *from, int64_t n, struct err *e);
 /* Through all layers from the last: p->dx holds the gradient of x_out. */
-void llama_backward(struct llama_pass *p, const struct run *r, const int32_t *cu, int S, float *grad);
+pass_part_fn llama_backward;
 #endif

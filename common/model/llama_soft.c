@@ -15,12 +15,12 @@ int llama_pass_soft(struct llama_pass *p, int K, struct err *e) {
     p->K = K;
     p->soft_logp = (float *)(p->soft_id + rows * (size_t)K);
     p->soft_tail = p->soft_logp + rows * (size_t)K;
-    return 0;
+    return p->pads ? stage_room(p, (size_t)p->size.R * ((size_t)K * 8 + 4), e) : 0;
 }
 
 static int upload(struct llama_pass *p, void *to, const void *from, size_t n, struct err *e) {
     struct dev *d = p->m->d;
-    return dev_err(d, d->upload(d->ctx, to, from, n * 4), e, "soft labels", n * 4);
+    return dev_err(d, d->upload(d->ctx, to, stage_put(p, from, n * 4), n * 4), e, "soft labels", n * 4);
 }
 
 int pass_distill(struct llama_pass *p, const struct packed *b, int at, int n, bool grad, struct err *e) {

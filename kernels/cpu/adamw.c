@@ -9,6 +9,11 @@ void sumsq_ref(struct kctx *k, double *out, const float *x, int64_t n, int accum
     *out = sum;
 }
 
+void admit_ref(struct kctx *k, double *norm_sq, const double *grad_sq, const double *loss_sq) {
+    *norm_sq = isfinite(*norm_sq) && isfinite(*loss_sq) && isfinite(*grad_sq) && *grad_sq > 0 ? *grad_sq : (double)NAN;
+}
+void admit_cpu(struct kctx *k, double *norm_sq, const double *grad_sq, const double *loss_sq) { admit_ref(k, norm_sq, grad_sq, loss_sq); }
+
 void adamw_ref(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq) {
     if (!isfinite(*norm_sq)) return;
     double clip = s->max_norm > 0 ? s->max_norm / (sqrt(*norm_sq) + 1e-6) : 1;

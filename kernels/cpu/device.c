@@ -96,6 +96,9 @@ static enum kerr cpu_zero(struct kctx *k, void *dst, size_t bytes) {
     return K_OK;
 }
 
+static enum kerr host_alloc(struct kctx *k, void **p, size_t bytes) { return plain_block(p, bytes); }
+static void host_free(struct kctx *k, void *p) { free(p); }
+
 static enum kerr map_host(struct kctx *k, const void **dev, const void *host, size_t bytes) {
     if (!k->poison) {
         *dev = host;
@@ -126,13 +129,14 @@ static struct kevent *event_record(struct kctx *k) {
     static struct kevent done;
     return &done;
 }
-static enum kerr event_wait(struct kctx *k, struct kevent *e) { return K_OK; }
+static enum kerr event_wait(struct kctx *k, struct kevent *e) { return cpu_sync(k); }
 static enum kerr graph_begin(struct kctx *k) { return K_UNSUPPORTED; }
 static enum kerr graph_end(struct kctx *k, struct kgraph **g) {
     *g = NULL;
     return K_UNSUPPORTED;
 }
 static enum kerr graph_launch(struct kctx *k, struct kgraph *g) { return K_UNSUPPORTED; }
+static bool graph_holds(struct kctx *k, const struct kgraph *g) { return false; }
 static void graph_free(struct kctx *k, struct kgraph *g) {}
 
 static void cpu_close(struct dev *d) {
@@ -149,7 +153,9 @@ static void cpu_close(struct dev *d) {
 void cpu_set_verbs(struct dev *d) {
     d->alloc = cpu_alloc;
     d->free = cpu_free;
-    d->upload = d->download = d->copy = cpu_copy;
+    d->upload = d->download = d->copy = d->fetch = cpu_copy;
+    d->host_alloc = host_alloc;
+    d->host_free = host_free;
     d->zero = cpu_zero;
     d->map_host = map_host;
     d->unmap_host = unmap_host;
@@ -161,6 +167,7 @@ void cpu_set_verbs(struct dev *d) {
     d->graph_begin = graph_begin;
     d->graph_end = graph_end;
     d->graph_launch = graph_launch;
+    d->graph_holds = graph_holds;
     d->graph_free = graph_free;
     d->close = cpu_close;
 }

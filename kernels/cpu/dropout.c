@@ -8,7 +8,7 @@ void dropout_ref(struct kctx *k, float beta, void *y, const void *x, const int32
     const double scale = 1 / (1 - (double)key->p);
     for (int64_t i = 0; i < R; i++)
         for (int c = 0; c < C; c++) {
-            uint32_t u[4] = {(uint32_t)c / 4, (uint32_t)pos[i], (uint32_t)seq[i], key->step};
+            uint32_t u[4] = {(uint32_t)c / 4, (uint32_t)pos[i], (uint32_t)seq[i], *key->step};
             philox4x32_10(u, seed);
             double v = u[c % 4] >= limit ? (double)((const float *)x)[i * C + c] * scale : 0;
             float *p = (float *)y + i * C + c;
@@ -113,6 +113,6 @@ static void rows(void *arg, int64_t i, int64_t end, int thread) {
 }
 
 void dropout_cpu(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C) {
-    struct row r = {.key = {(uint32_t)key->seed, (uint32_t)(key->seed >> 32) ^ (key->layer << 8 | key->site)}, .step = key->step, .limit = (uint32_t)((double)key->p * 0x1p32), .beta = beta, .scale = (float)(1 / (1 - (double)key->p))};
+    struct row r = {.key = {(uint32_t)key->seed, (uint32_t)(key->seed >> 32) ^ (key->layer << 8 | key->site)}, .step = *key->step, .limit = (uint32_t)((double)key->p * 0x1p32), .beta = beta, .scale = (float)(1 / (1 - (double)key->p))};
     pool_run(k->pool, R, cpu_rows(C), rows, &(struct job){y, x, seq, pos, r, C, k->avx2});
 }

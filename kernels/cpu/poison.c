@@ -45,11 +45,12 @@ OP(cross_entropy, (struct kctx *k, float *loss, void *logits, const int32_t *tar
 OP(topk, (struct kctx *k, int32_t *id, float *logp, float *tail, const void *logits, float T, int M, int V, int K), id, logp, tail, logits, T, M, V, K)
 OP(distill, (struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, const struct soft_labels *s, int M, int V), loss, logits, target, scale, s, M, V)
 OP(sumsq, (struct kctx *k, double *out, const float *x, int64_t n, int accumulate), out, x, n, accumulate)
+OP(admit, (struct kctx *k, double *norm_sq, const double *grad_sq, const double *loss_sq), norm_sq, grad_sq, loss_sq)
 OP(adamw, (struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq), p, m, v, g, n, s, norm_sq)
 
 #define SET(op) d->op = op;
 void poison_set_ops(struct dev *d) {
     SET(linear) SET(linear_int8) SET(linear_dx) SET(embed) SET(lora_down) SET(lora_up) SET(lora_up_bwd) SET(lora_down_bwd) SET(dropout)
     SET(rmsnorm) SET(rmsnorm_bwd) SET(rope) SET(attention) SET(attention_bwd) SET(kv_store) SET(attention_cached)
-    SET(swiglu) SET(swiglu_bwd) SET(add) SET(gather_rows) SET(scatter_rows) SET(cross_entropy) SET(topk) SET(distill) SET(sumsq) SET(adamw)
+    SET(swiglu) SET(swiglu_bwd) SET(add) SET(gather_rows) SET(scatter_rows) SET(cross_entropy) SET(topk) SET(distill) SET(sumsq) SET(admit) SET(adamw)
 }

@@ -40,7 +40,7 @@ struct kctx {
     struct pending pending[MAX_PENDING];
     int n_pending;
     bool capturing;
-    int n_graphs; /* alive: they hold addresses of scratch */
+    int scratch_moves; /* graphs hold addresses of scratch */
     enum kerr status; /* first failure since the last sync */
     char error[400];
 };
@@ -164,6 +164,7 @@ cross_entropy_fn cuda_cross_entropy;
 topk_fn cuda_topk;
 distill_fn cuda_distill;
 sumsq_fn cuda_sumsq;
+admit_fn cuda_admit;
 adamw_fn cuda_adamw;
 adapted_fn cuda_adapted;
 adapted_bwd_fn cuda_adapted_bwd;

@@ -97,8 +97,8 @@ void *cuda_scratch(struct kctx *k, enum scratch which, size_t bytes) {
         cuda_fail(k, K_UNSUPPORTED, "scratch of %zu bytes within a graph: run the work once before it is captured", bytes);
         return NULL;
     }
-    if (k->n_graphs && k->scratch[which] && room_for_block(k)) k->blocks[k->n_blocks++] = k->scratch[which]; /* graphs go on using it: freed at the end */
-    else cudaFree(k->scratch[which]);
+    if (k->scratch[which]) k->scratch_moves++;
+    cudaFree(k->scratch[which]); /* waits for what uses it */
     k->scratch[which] = NULL;
     k->scratch_bytes[which] = 0;
     if (cudaError_t e = cudaMalloc(&k->scratch[which], bytes)) {
@@ -129,6 +129,14 @@ static enum kerr dev_zero(struct kctx *k, void *dst, size_t bytes) {
     cuda_flush(k);
     return bytes ? answer(k, cudaMemsetAsync(dst, 0, bytes, k->stream), "zero") : K_OK;
 }
+static enum kerr host_alloc(struct kctx *k, void **p, size_t bytes) { return answer(k, cudaMallocHost(p, bytes ? bytes : 1), "cudaMallocHost"); }
+static void host_free(struct kctx *k, void *p) {
+    if (p) cudaFreeHost(p);
+}
+static enum kerr fetch(struct kctx *k, void *dst, const void *src, size_t bytes) {
+    cuda_flush(k);
+    return bytes ? answer(k, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, k->stream), "copy from the card") : K_OK;
+}
 static enum kerr map_host(struct kctx *k, const void **dev, const void *host, size_t bytes) {
     void *p;
     enum kerr rc = dev_alloc(k, &p, bytes);
@@ -141,12 +149,15 @@ static size_t own_bytes(struct kctx *k, const struct dev_work *n) { return k->op
 static enum kerr memory_info(struct kctx *k, size_t *free_bytes, size_t *total_bytes) { return answer(k, cudaMemGetInfo(free_bytes, total_bytes), "cudaMemGetInfo"); }
 
 /* ---- order ---- */
-static enum kerr dev_sync(struct kctx *k) {
-    cuda_flush(k);
-    cuda_ok(k, cudaStreamSynchronize(k->stream), "the card");
+static enum kerr take_status(struct kctx *k) {
     enum kerr rc = k->status;
     k->status = K_OK;
     return rc;
+}
+static enum kerr dev_sync(struct kctx *k) {
+    cuda_flush(k);
+    cuda_ok(k, cudaStreamSynchronize(k->stream), "the card");
+    return take_status(k);
 }
 static const char *error_text(struct kctx *k) { return k->error[0] ? k->error : "no error"; }
 
@@ -157,11 +168,13 @@ static struct kevent *event_record(struct kctx *k) {
     return (struct kevent *)e;
 }
 static enum kerr event_wait(struct kctx *k, struct kevent *e) {
-    if (!e) return K_DEVICE; /* could not be made: sync says why */
-    enum kerr rc = answer(k, cudaEventSynchronize((cudaEvent_t)e), "event");
-    cudaEventDestroy((cudaEvent_t)e);
-    return rc;
+    if (e) { /* NULL: it could not be made, which is a failure that was kept */
+        cuda_ok(k, cudaEventSynchronize((cudaEvent_t)e), "the card");
+        cudaEventDestroy((cudaEvent_t)e);
+    }
+    return take_status(k);
 }
+struct graph { cudaGraphExec_t x; int scratch_moves; };
 static enum kerr graph_begin(struct kctx *k) {
     cuda_flush(k);
     enum kerr rc = answer(k, cudaStreamBeginCapture(k->stream, cudaStreamCaptureModeThreadLocal), "capture");
@@ -171,24 +184,30 @@ static enum kerr graph_begin(struct kctx *k) {
 static enum kerr graph_end(struct kctx *k, struct kgraph **out) {
     cuda_flush(k);
     cudaGraph_t g = NULL;
-    cudaGraphExec_t x = NULL;
+    struct graph *made = (struct graph *)calloc(1, sizeof *made);
     *out = NULL;
     k->capturing = false;
     enum kerr rc = answer(k, cudaStreamEndCapture(k->stream, &g), "capture");
-    if (rc == K_OK) rc = answer(k, cudaGraphInstantiate(&x, g, 0), "graph");
+    if (rc == K_OK && !made) rc = K_NOMEM;
+    if (rc == K_OK) rc = answer(k, cudaGraphInstantiate(&made->x, g, 0), "graph");
     if (g) cudaGraphDestroy(g);
-    *out = (struct kgraph *)x;
-    k->n_graphs += rc == K_OK;
-    return rc;
+    if (rc != K_OK) {
+        free(made);
+        return rc;
+    }
+    made->scratch_moves = k->scratch_moves;
+    *out = (struct kgraph *)made;
+    return K_OK;
 }
+static bool graph_holds(struct kctx *k, const struct kgraph *g) { return ((const struct graph *)g)->scratch_moves == k->scratch_moves; }
 static enum kerr graph_launch(struct kctx *k, struct kgraph *g) {
     cuda_flush(k);
-    return answer(k, cudaGraphLaunch((cudaGraphExec_t)g, k->stream), "graph");
+    return answer(k, cudaGraphLaunch(((struct graph *)g)->x, k->stream), "graph");
 }
 static void graph_free(struct kctx *k, struct kgraph *g) {
     if (!g) return;
-    cudaGraphExecDestroy((cudaGraphExec_t)g);
-    k->n_graphs--;
+    cudaGraphExecDestroy(((struct graph *)g)->x);
+    free(g);
 }
 
 /* ---- opening ---- */
@@ -214,6 +233,9 @@ static void set_verbs(struct dev *d) {
     d->download = dev_download;
     d->copy = dev_copy;
     d->zero = dev_zero;
+    d->host_alloc = host_alloc;
+    d->host_free = host_free;
+    d->fetch = fetch;
     d->map_host = map_host;
     d->unmap_host = unmap_host;
     d->memory_info = memory_info;
@@ -226,6 +248,7 @@ static void set_verbs(struct dev *d) {
     d->graph_begin = graph_begin;
     d->graph_end = graph_end;
     d->graph_launch = graph_launch;
+    d->graph_holds = graph_holds;
     d->graph_free = graph_free;
     d->close = dev_close;
 }
@@ -233,7 +256,7 @@ static void set_verbs(struct dev *d) {
 #define EACH_OP(X) \
     X(linear) X(linear_dx) X(embed) X(lora_down) X(lora_up) X(lora_up_bwd) X(lora_down_bwd) X(dropout) X(rmsnorm) X(rmsnorm_bwd) \
     X(rope) X(attention) X(attention_bwd) X(kv_store) X(attention_cached) X(swiglu) X(swiglu_bwd) X(add) X(gather_rows) \
-    X(scatter_rows) X(cross_entropy) X(topk) X(distill) X(sumsq) X(adamw)
+    X(scatter_rows) X(cross_entropy) X(topk) X(distill) X(sumsq) X(admit) X(adamw)
 #define SET_OP(op) d->op = cuda_##op;
 static void set_ops(struct dev *d) {
     EACH_OP(SET_OP)

@@ -21,17 +21,17 @@ static __device__ void philox(uint32_t c[4], uint32_t k0, uint32_t k1) { /* kern
     }
 }
 
-struct drop { uint32_t k0, k1, step, limit; float beta, scale; };
+struct drop { uint32_t k0, k1, limit; float beta, scale; const uint32_t *step; };
 /* V 8: whole groups; 1: four columns a thread, the last group cut */
 template <int V> static __global__ void dropout(act16 *y, const act16 *x, const int32_t *seq, const int32_t *pos, struct drop d, int64_t R, int C) {
     constexpr int W = V == 8 ? 8 : 4;
     int64_t groups = (C + W - 1) / W, i = AT(1), row = i / groups;
     if (row >= R) return;
     int c = (int)(i % groups) * W, n = C - c < W ? C - c : W;
-    uint32_t u[8];
+    uint32_t u[8], step = *d.step;
 #pragma unroll
     for (int g = 0; g < W / 4; g++) {
-        u[4 * g] = (uint32_t)c / 4 + g, u[4 * g + 1] = (uint32_t)pos[row], u[4 * g + 2] = (uint32_t)seq[row], u[4 * g + 3] = d.step;
+        u[4 * g] = (uint32_t)c / 4 + g, u[4 * g + 1] = (uint32_t)pos[row], u[4 * g + 2] = (uint32_t)seq[row], u[4 * g + 3] = step;
         philox(u + 4 * g, d.k0, d.k1);
     }
     x += row * C + c;
@@ -49,7 +49,7 @@ template <int V> static __global__ void dropout(act16 *y, const act16 *x, const 
 }
 void cuda_dropout(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C) {
     if (cuda_waits(k, y, true) || cuda_waits(k, x, false)) cuda_flush(k);
-    struct drop d = {(uint32_t)key->seed, (uint32_t)(key->seed >> 32) ^ (key->layer << 8 | key->site), key->step, (uint32_t)((double)key->p * 4294967296.0), beta, (float)(1 / (1 - (double)key->p))};
+    struct drop d = {(uint32_t)key->seed, (uint32_t)(key->seed >> 32) ^ (key->layer << 8 | key->site), (uint32_t)((double)key->p * 4294967296.0), beta, (float)(1 / (1 - (double)key->p)), key->step};
     if (by_eight(C, y, x))
         dropout<8><<<blocks_for((int64_t)R * C / 8), 256, 0, k->stream>>>((act16 *)y, (const act16 *)x, seq, pos, d, R, C);
     else

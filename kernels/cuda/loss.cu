@@ -95,6 +95,15 @@ void cuda_sumsq(struct kctx *k, double *out, const float *x, int64_t n, int accu
 }
 
 /* ---- AdamW ---- */
+static __global__ void admit(double *norm_sq, const double *grad_sq, const double *loss_sq) {
+    *norm_sq = isfinite(*norm_sq) && isfinite(*loss_sq) && isfinite(*grad_sq) && *grad_sq > 0 ? *grad_sq : (double)NAN;
+}
+void cuda_admit(struct kctx *k, double *norm_sq, const double *grad_sq, const double *loss_sq) {
+    cuda_flush(k);
+    admit<<<1, 1, 0, k->stream>>>(norm_sq, grad_sq, loss_sq);
+    launched(k, "admit");
+}
+
 struct adamw { /* scalars as PyTorch's: taken in f64 */
     float lr_decay, beta1_rest, beta2, beta2_rest, eps;
     double step_size, root_bc2, max_norm;

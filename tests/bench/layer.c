@@ -54,7 +54,8 @@ static void elementwise(struct kctx *c) {
     float *x = values((int64_t)R * F), *y = values((int64_t)R * F), *z = values((int64_t)R * F), *w = values(C), *rstd = values(R);
     int32_t *seq = bench_get(d, (size_t)R * 4), *pos = bench_get(d, (size_t)R * 4);
     for (int i = 0; i < R; i++) seq[i] = i / T, pos[i] = i % T;
-    struct dropout_key key = {1, 2, 3, 1, 0.1f};
+    const uint32_t step = 2;
+    struct dropout_key key = {1, &step, 3, 1, 0.1f};
     TIME("rmsnorm", 0, d->rmsnorm(c, y, rstd, x, w, 1e-5f, R, C));
     TIME("rmsnorm_bwd", 0, d->rmsnorm_bwd(c, z, y, x, w, rstd, R, C));
     TIME("add C", 0, d->add(c, y, x, (int64_t)R * C));

@@ -116,7 +116,7 @@ static void card_lora_up_bwd(struct kctx *k, void *dh, float *dB, const void *dy
 static void card_lora_down_bwd(struct kctx *k, float beta, void *dx, float *dA, const void *dh, const void *x, const float *A, int R, int r, int K)
     OP(lora_down_bwd, d->lora_down_bwd(d->ctx, beta, OUT(dx, BIG(R, K)), OUT4(dA, BIG(r, K)), IN(dh, BIG(R, r)), IN(x, BIG(R, K)), IN4(A, BIG(r, K)), R, r, K))
 static void card_dropout(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C)
-    OP(dropout, d->dropout(d->ctx, beta, OUT(y, BIG(R, C)), IN(x, BIG(R, C)), IN4(seq, R), IN4(pos, R), key, R, C))
+    OP(dropout, struct dropout_key K = *key; K.step = IN4(key->step, 1); d->dropout(d->ctx, beta, OUT(y, BIG(R, C)), IN(x, BIG(R, C)), IN4(seq, R), IN4(pos, R), &K, R, C))
 static void card_rmsnorm(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C)
     OP(rmsnorm, d->rmsnorm(d->ctx, OUT(y, BIG(R, C)), OUT4(rstd, R), IN(x, BIG(R, C)), IN4(w, C), eps, R, C))
 static void card_rmsnorm_bwd(struct kctx *k, void *dx, const void *dy, const void *x, const float *w, const float *rstd, int R, int C)
@@ -158,6 +158,8 @@ static void card_distill(struct kctx *k, float *loss, void *logits, const int32_
        d->distill(d->ctx, OUT4(loss, M), OUT(logits, BIG(M, V)), IN4(target, M), IN4(scale, M), &s, M, V))
 static void card_sumsq(struct kctx *k, double *out, const float *x, int64_t n, int accumulate)
     OP(sumsq, d->sumsq(d->ctx, card_arg(c, out, 8, false, true), IN4(x, n), n, accumulate))
+static void card_admit(struct kctx *k, double *norm_sq, const double *grad_sq, const double *loss_sq)
+    OP(admit, d->admit(d->ctx, card_arg(c, norm_sq, 8, false, true), card_arg(c, grad_sq, 8, false, false), card_arg(c, loss_sq, 8, false, false)))
 static void card_adamw(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq)
     OP(adamw, d->adamw(d->ctx, OUT4(p, n), OUT4(m, n), OUT4(v, n), IN4(g, n), n, s, card_arg(c, norm_sq, 8, false, false)))
 
@@ -202,7 +204,7 @@ static inline enum kerr card_open(struct dev **out, const char *name, const char
     *d = (struct dev){.name = c->d->name, .act = DT_F32, .threads = 1, .ctx = (struct kctx *)(void *)c, .sync = card_sync, .error_text = card_error, .close = card_close};
     CARD_SET(linear), CARD_SET(linear_dx), CARD_SET(embed), CARD_SET(lora_down), CARD_SET(lora_up), CARD_SET(lora_up_bwd), CARD_SET(lora_down_bwd), CARD_SET(dropout);
     CARD_SET(rmsnorm), CARD_SET(rmsnorm_bwd), CARD_SET(rope), CARD_SET(attention), CARD_SET(attention_bwd), CARD_SET(kv_store), CARD_SET(attention_cached), CARD_SET(swiglu);
-    CARD_SET(swiglu_bwd), CARD_SET(add), CARD_SET(gather_rows), CARD_SET(scatter_rows), CARD_SET(cross_entropy), CARD_SET(topk), CARD_SET(distill), CARD_SET(sumsq), CARD_SET(adamw);
+    CARD_SET(swiglu_bwd), CARD_SET(add), CARD_SET(gather_rows), CARD_SET(scatter_rows), CARD_SET(cross_entropy), CARD_SET(topk), CARD_SET(distill), CARD_SET(sumsq), CARD_SET(admit), CARD_SET(adamw);
     CARD_SET(adapted), CARD_SET(adapted_bwd);
     *out = d;
     return K_OK;

@@ -152,7 +152,8 @@ static void test_linear_maps(void **state) {
     rope_ref(REFDEV, fx, pos, f, 1, R, H, D);
     rope_ref(REFDEV, fy, pos, f, -1, R, H, D);
     check_adjoint(inner(fx, y, N), inner(fy, x, N), "rope");
-    const struct dropout_key key = {7, 1, 2, 3, 0.3f};
+    const uint32_t step = 1;
+    const struct dropout_key key = {7, &step, 2, 3, 0.3f};
     dropout_ref(REFDEV, 0, fx, x, seq, pos, &key, R, H * D);
     dropout_ref(REFDEV, 0, fy, y, seq, pos, &key, R, H * D);
     check_adjoint(inner(fx, y, N), inner(fy, x, N), "dropout");

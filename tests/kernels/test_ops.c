@@ -198,7 +198,8 @@ static void test_dropout(void **state) {
         const float *x = values(n), *y0 = values(n);
         int32_t *seq = buf((size_t)R * 4), *pos = buf((size_t)R * 4);
         for (int i = 0; i < R; i++) seq[i] = i / 4 + 7, pos[i] = i % 4 + (i == 9) * 100000;
-        struct dropout_key key = {0xfedcba9876543210u, 41, 29, 3, p[s % 4]};
+        const uint32_t step = 41;
+        struct dropout_key key = {0xfedcba9876543210u, &step, 29, 3, p[s % 4]};
         float *y[NDEV];
         for (int beta = 0; beta < 2; beta++) {
             outputs(y, beta ? y0 : NULL, n);
@@ -222,7 +223,8 @@ static void test_dropout_masks(void **state) {
     int32_t *seq = buf(R * 4), *pos = buf(R * 4), moved_seq = 5, moved_pos = 21;
     for (int i = 0; i < N; i++) one[i] = 1;
     for (int i = 0; i < R; i++) seq[i] = i / 32, pos[i] = i % 32;
-    const struct dropout_key key = {1234, 3, 2, 1, 0.1f}, others[] = {{1235, 3, 2, 1, 0.1f}, {1234 + (1ull << 32), 3, 2, 1, 0.1f}, {1234, 4, 2, 1, 0.1f}, {1234, 3, 3, 1, 0.1f}, {1234, 3, 2, 2, 0.1f}};
+    const uint32_t s3 = 3, s4 = 4;
+    const struct dropout_key key = {1234, &s3, 2, 1, 0.1f}, others[] = {{1235, &s3, 2, 1, 0.1f}, {1234 + (1ull << 32), &s3, 2, 1, 0.1f}, {1234, &s4, 2, 1, 0.1f}, {1234, &s3, 3, 1, 0.1f}, {1234, &s3, 2, 2, 0.1f}};
     d->dropout(d->ctx, 0, y, one, seq, pos, &key, R, C);
     int kept = 0;
     for (int i = 0; i < N; i++) kept += y[i] != 0;
@@ -252,6 +254,18 @@ static void test_sumsq(void **state) {
         }
         assert_true(out[CPU1] == out[CPU2] && out[CPU1] == out[CPU3] && plus[REF] >= 10);
         end_bufs("sumsq");
+    }
+}
+
+/* A step that went wrong, in its gradient or its losses, keeps all later ones from being admitted. */
+static void test_admit(void **state) {
+    static const double grad[] = {4, 0, INFINITY, NAN, 4, 4}, loss[] = {9, 9, 9, 9, INFINITY, 0}, fine = 25;
+    for (int s = 0; s < 6; s++) {
+        double norm[NDEV] = {0};
+        EACH(d->admit(c, &norm[i], &grad[s], &loss[s]))
+        for (int i = 0; i < n_devs; i++) assert_true(s % 5 ? isnan(norm[i]) : norm[i] == 4);
+        EACH(d->admit(c, &norm[i], &fine, &fine))
+        for (int i = 0; i < n_devs; i++) assert_true(s % 5 ? isnan(norm[i]) : norm[i] == 25);
     }
 }
 
@@ -286,6 +300,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rmsnorm), cmocka_unit_test(test_rope), cmocka_unit_test(test_swiglu), cmocka_unit_test(test_exponential), cmocka_unit_test(test_cross_entropy),
         cmocka_unit_test(test_cross_entropy_extremes), cmocka_unit_test(test_rows), cmocka_unit_test(test_lora), cmocka_unit_test(test_philox), cmocka_unit_test(test_dropout),
-        cmocka_unit_test(test_dropout_masks), cmocka_unit_test(test_sumsq), cmocka_unit_test(test_adamw)};
+        cmocka_unit_test(test_dropout_masks), cmocka_unit_test(test_sumsq), cmocka_unit_test(test_admit), cmocka_unit_test(test_adamw)};
     return cmocka_run_group_tests_name("ops", tests, open_devs, close_devs);
 }

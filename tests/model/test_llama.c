@@ -187,7 +187,7 @@ static void test_kept_by_layers(void **state) {
 static dropout_fn *real_dropout;
 static int dropped[2][16];
 static void note_dropout(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C) {
-    assert_true(key->layer < 2 && key->site < 16 && key->step == 5 && key->seed == 0x123456789abcdef0u && key->p == 0.25f);
+    assert_true(key->layer < 2 && key->site < 16 && *key->step == 5 && key->seed == 0x123456789abcdef0u && key->p == 0.25f);
     dropped[key->layer][key->site]++;
     real_dropout(k, beta, y, x, seq, pos, key, R, C);
 }

@@ -62,6 +62,8 @@ static enum kerr card_move(struct kctx *k, void *to, const void *from, size_t by
 }
 static enum kerr card_copy(struct kctx *k, void *to, const void *from, size_t bytes) { return K_OK; }
 static enum kerr card_zero(struct kctx *k, void *to, size_t bytes) { return K_OK; }
+static enum kerr host_alloc(struct kctx *k, void **p, size_t bytes) { return (*p = malloc(bytes ? bytes : 1)) ? K_OK : K_NOMEM; }
+static void host_free(struct kctx *k, void *p) { free(p); }
 static enum kerr map_host(struct kctx *k, const void **dev, const void *host, size_t bytes) {
     void *p;
     enum kerr rc = card_alloc(k, &p, bytes);
@@ -80,6 +82,9 @@ static enum kerr card_sync(struct kctx *k) {
     k->status = K_OK;
     return rc;
 }
+static struct kevent *event_record(struct kctx *k) { return NULL; }
+static enum kerr event_wait(struct kctx *k, struct kevent *e) { return card_sync(k); }
+static enum kerr graph_begin(struct kctx *k) { return K_UNSUPPORTED; }
 static const char *error_text(struct kctx *k) { return k->error; }
 static void card_close(struct dev *d) {
     while (d->ctx->n) card_free(d->ctx, d->ctx->blocks[0].p);
@@ -154,6 +159,7 @@ static void gather_rows(struct kctx *k, void *y, const void *x, const int32_t *i
 static void scatter_rows(struct kctx *k, void *dx, const void *dy, const int32_t *idx, int M, int R, int C) {}
 static void cross_entropy(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V) {}
 static void sumsq(struct kctx *k, double *out, const float *x, int64_t n, int accumulate) { *out = 1; }
+static void admit(struct kctx *k, double *norm_sq, const double *grad_sq, const double *loss_sq) { *norm_sq = *grad_sq; }
 static void adamw(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq) { p[0] += 1; }
 
 enum kerr coador_cuda_open(struct dev **out, int index, const char **why) {
@@ -163,11 +169,12 @@ enum kerr coador_cuda_open(struct dev **out, int index, const char **why) {
     if (!d || !k) return *why = "out of memory", K_NOMEM;
     *k = (struct kctx){.total = mib("CARD_MIB", 1024), .hidden = mib("CARD_HIDDEN", 0), .used = CONTEXT, .wide = !getenv("CARD_OLD")};
     *d = (struct dev){.name = "cuda:0", .act = DT_BF16, .ctx = k, .alloc = card_alloc, .alloc_paged = getenv("CARD_NO_PAGES") ? NULL : card_alloc_paged, .free = card_free, .upload = card_move, .download = card_move,
-        .copy = card_copy, .zero = card_zero, .map_host = map_host, .unmap_host = unmap_host, .memory_info = memory_info, .own_bytes = own_bytes,
+        .copy = card_copy, .zero = card_zero, .host_alloc = host_alloc, .host_free = host_free, .fetch = card_move, .event_record = event_record,
+        .event_wait = event_wait, .graph_begin = graph_begin, .map_host = map_host, .unmap_host = unmap_host, .memory_info = memory_info, .own_bytes = own_bytes,
         .granule = CUDA_GRANULE, .sync = card_sync, .error_text = error_text, .close = card_close, .linear = linear, .linear_dx = linear_dx,
         .embed = embed, .lora_down = lora_down, .lora_up = lora_up, .lora_up_bwd = lora_up_bwd, .lora_down_bwd = lora_down_bwd, .dropout = dropout,
         .rmsnorm = rmsnorm, .rmsnorm_bwd = rmsnorm_bwd, .rope = rope, .attention = attention, .attention_bwd = attention_bwd, .swiglu = swiglu,
-        .swiglu_bwd = swiglu_bwd, .gather_rows = gather_rows, .scatter_rows = scatter_rows, .cross_entropy = cross_entropy, .sumsq = sumsq, .adamw = adamw,
+        .swiglu_bwd = swiglu_bwd, .gather_rows = gather_rows, .scatter_rows = scatter_rows, .cross_entropy = cross_entropy, .sumsq = sumsq, .admit = admit, .adamw = adamw,
         .adapted = adapted, .adapted_bwd = adapted_bwd, .swiglu_bwd_again = swiglu_bwd_again};
     return K_OK;
 }
