@@ -6,6 +6,7 @@
 #include "common/model/llama.h"
 #include "common/train/batch.h"
 #include "common/train/metrics.h"
+#include "common/train/step.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +16,13 @@ struct run {
     const struct settings *s;
     struct dev *d;
     struct training_tensors t;
-    float *grad;   /* (a->n) f32, device */
-    double *norm;  /* 1 f64, device: squared gradient norm */
-    float *losses; /* [rows of a pass] host */
     struct llama_pass *pass;
-    struct batch batch;
-    int64_t *order, epoch; /* rows of the epoch in their order; -1: not made yet */
+    struct feed *feed;
+    struct steps *steps;
+    bool ahead;         /* a step is queued before the one before it is settled */
+    int max_rows, max_seqs; /* of a pass */
+    struct batch batch; /* of evaluations, and the losses of its rows, on the host */
+    float *losses;
     int64_t per_epoch, total;
     struct schedule schedule;
     struct progress_state at;
@@ -62,16 +64,17 @@ static int alloc_all(struct run *r, struct err *e) {
     size_t bytes = (size_t)j->a->n * sizeof(float);
     int longest = j->eval && j->eval->longest > j->rows->longest ? j->eval->longest : j->rows->longest;
     int R = j->tokens_per_pass > longest ? j->tokens_per_pass : longest, S = (int)(r->s->batch * r->s->accumulation);
-    batch_init(&r->batch, R, S < R ? S : R);
-    if (j->rows->soft) batch_soft(&r->batch, j->rows->soft, r->s->distill_alpha);
-    r->losses = xcalloc((size_t)R, sizeof *r->losses);
-    r->order = xcalloc((size_t)(j->eval && j->eval->n > j->rows->n ? j->eval->n : j->rows->n), sizeof *r->order);
-    if (alloc(r, &r->grad, bytes, "gradients", e) < 0 || alloc_moment(r, &r->t.exp_avg, bytes, e) < 0 ||
-        alloc_moment(r, &r->t.exp_avg_sq, bytes, e) < 0 || alloc(r, &r->norm, sizeof *r->norm, "gradient norm", e) < 0)
-        return -1;
-    const struct pass_size size = {R, r->batch.max_seqs, j->chunk, true, j->layers_again, j->mlp_again};
+    r->max_rows = R;
+    r->max_seqs = S < R ? S : R;
+    if (j->eval) {
+        batch_init(&r->batch, R, r->max_seqs);
+        r->losses = xcalloc((size_t)R, sizeof *r->losses);
+    }
+    if (alloc_moment(r, &r->t.exp_avg, bytes, e) < 0 || alloc_moment(r, &r->t.exp_avg_sq, bytes, e) < 0) return -1;
+    const struct pass_size size = {R, r->max_seqs, j->chunk, true, j->layers_again, j->mlp_again};
     r->pass = llama_pass_sized(j->m, &j->a->cfg, &size, e);
     if (!r->pass) return -1;
+    llama_pass_graphs(r->pass, j->pace != PACE_AT_ONCE);
     return j->rows->soft ? llama_pass_soft(r->pass, j->rows->soft->K, e) : 0;
 }
 
@@ -80,6 +83,16 @@ static int out_of_room(struct err *e) {
     size_t n = strlen(e->msg);
     if (e->code == RC_IO) snprintf(e->msg + n, sizeof e->msg - n, ": --memory-limit, --recompute, fewer --tokens-per-pass or a smaller rank take less");
     return -1;
+}
+
+/* Once it is known where the training begins. */
+static int open_steps(struct run *r, struct err *e) {
+    const struct settings *s = r->s;
+    const struct feed_of feed = {r->j->rows, (enum sampling)s->sampling, (uint64_t)s->seed, s->batch * s->accumulation, r->at.step, r->total, r->max_rows, r->max_seqs,
+        s->distill_alpha, r->ahead};
+    if (!(r->feed = feed_open(&feed, e))) return -1;
+    const struct steps_of steps = {s, &r->schedule, r->t, r->pass, r->feed, r->at.step};
+    return (r->steps = steps_open(&steps, e)) ? 0 : out_of_room(e);
 }
 
 /* All that the trained bytes depend on, for checkpoints to compare. */
@@ -123,55 +136,10 @@ static int begin(struct run *r, struct err *e) {
     if (found < 0 || metrics_open(&r->metrics, j->dir, r->at.step, e) < 0) return -1;
     r->tokens0 = r->at.tokens;
     r->step0 = r->at.step;
-    return 0;
+    return open_steps(r, e);
 }
 
 /* ---- one step ---- */
-/* The rows of the step that comes now: a slice of the epoch's order. */
-static const int64_t *step_rows(struct run *r, int *n) {
-    int64_t size = r->s->batch * r->s->accumulation, epoch = r->at.step / r->per_epoch, from = r->at.step % r->per_epoch * size;
-    if (epoch != r->epoch) order_epoch(r->order, r->j->rows->n, (enum sampling)r->s->sampling, (uint64_t)r->s->seed, epoch, r->j->rows->length, size);
-    r->epoch = epoch;
-    *n = (int)(r->j->rows->n - from < size ? r->j->rows->n - from : size);
-    return r->order + from;
-}
-
-static int forward_backward(struct run *r, struct err *e) {
-    int n;
-    const int64_t *rows = step_rows(r, &n);
-    struct dropout_run drop = {(uint64_t)r->s->seed, (uint32_t)(r->at.step + 1)};
-    double norm = 1.0 / (double)batch_trained(r->j->rows, rows, n);
-    size_t bytes = (size_t)r->t.a->n * sizeof(float);
-    r->loss = 0;
-    if (dev_err(r->d, r->d->zero(r->d->ctx, r->grad, bytes), e, "gradients", bytes) < 0) return -1;
-    for (int i = 0; i < n;) {
-        i += batch_fill(&r->batch, r->j->rows, rows, i, n, norm);
-        const struct packed *b = &r->batch.packed;
-        if (llama_train(r->pass, r->t.a, b, r->s->lora_dropout > 0 ? &drop : NULL, r->grad, r->losses, e) < 0) return out_of_room(e);
-        for (int k = 0; k < b->M; k++) r->loss += (double)b->scale[k] * (double)r->losses[k];
-        r->at.tokens += r->batch.tokens;
-        r->window_tokens += r->batch.tokens;
-    }
-    return 0;
-}
-
-static int take_norm(struct run *r, struct err *e) {
-    double sq;
-    r->d->sumsq(r->d->ctx, r->norm, r->grad, r->t.a->n, 0);
-    enum kerr k = r->d->download(r->d->ctx, &sq, r->norm, sizeof sq);
-    if (!k) k = r->d->sync(r->d->ctx);
-    if (dev_err(r->d, k, e, "gradient norm", sizeof sq) < 0) return -1;
-    r->grad_norm = sqrt(sq);
-    return 0;
-}
-
-static int update(struct run *r, double lr, struct err *e) {
-    struct adamw_step step = {(float)lr, (float)r->s->beta1, (float)r->s->beta2, (float)r->s->eps, (float)r->s->weight_decay,
-        (float)r->s->max_grad_norm, (int)r->at.step + 1};
-    r->d->adamw(r->d->ctx, r->t.a->p, r->t.exp_avg, r->t.exp_avg_sq, r->grad, r->t.a->n, &step, r->norm);
-    return dev_err(r->d, r->d->sync(r->d->ctx), e, "update", 0);
-}
-
 static int save(struct run *r, struct err *e) {
     if (checkpoint_write(r->j->dir, &r->t, &r->at, r->identity.p, r->j->base_name, e) < 0) return -1;
     return checkpoint_prune(r->j->dir, r->s->save_total_limit, keeps_best(r->s) ? r->at.best_step : 0, e);
@@ -199,16 +167,16 @@ static int check_norm(struct run *r, struct err *e) {
     return 0;
 }
 
-static int one_step(struct run *r, struct err *e) {
-    int64_t tokens = r->at.tokens;
-    double lr = schedule_lr(&r->schedule, r->at.step);
-    if (forward_backward(r, e) < 0 || take_norm(r, e) < 0) return -1;
-    if (check_norm(r, e) < 0) {
-        r->at.tokens = tokens;
-        return alarmed(r, e);
-    }
-    if (update(r, lr, e) < 0) return -1;
+/* The oldest step that is queued becomes the one where the training stands. */
+static int settle(struct run *r, struct err *e) {
+    struct step_result x;
+    if (steps_settle(r->steps, &x, e) < 0) return out_of_room(e);
+    r->loss = x.loss;
+    r->grad_norm = x.grad_norm;
+    if (check_norm(r, e) < 0) return alarmed(r, e);
     r->at.step++;
+    r->at.tokens += x.tokens;
+    r->window_tokens += x.tokens;
     r->at.window_loss += r->loss;
     r->at.window_steps++;
     return 0;
@@ -233,10 +201,10 @@ static int eval_loss(struct run *r, double *loss, struct err *e) {
     return rc;
 }
 
-static bool eval_due(const struct run *r) {
+static bool eval_due(const struct run *r, int64_t step) {
     if (!r->j->eval) return false;
-    if (r->at.step == r->total) return true;
-    return r->at.step % (r->s->eval_steps ? r->s->eval_steps : r->per_epoch) == 0;
+    if (step == r->total) return true;
+    return step % (r->s->eval_steps ? r->s->eval_steps : r->per_epoch) == 0;
 }
 
 /* Evaluates and keeps count as transformers' EarlyStoppingCallback does; the best adapter becomes a checkpoint. */
@@ -271,7 +239,7 @@ static int log_step(struct run *r, struct err *e) {
 }
 
 static int between(struct run *r, struct err *e) {
-    if (log_step(r, e) < 0 || (eval_due(r) && evaluate(r, e) < 0)) return -1;
+    if (log_step(r, e) < 0 || (eval_due(r, r->at.step) && evaluate(r, e) < 0)) return -1;
     bool saved = keeps_best(r->s) && r->at.best_step == r->at.step;
     return !saved && r->at.step % r->s->save_steps == 0 ? save(r, e) : 0;
 }
@@ -284,6 +252,30 @@ static void show(struct run *r, struct progress *p) {
     progress_at(p, r->at.step, text);
 }
 
+/* Whether the adapter that a step leaves is looked at, so that no later one may be queued. */
+static bool rests_after(const struct run *r, int64_t step) {
+    return !r->ahead || step == r->total || step % r->s->save_steps == 0 || eval_due(r, step) || *r->j->stop;
+}
+
+static int settle_down_to(struct run *r, int64_t left, struct progress *p, struct err *e) {
+    int rc = 0;
+    while (!rc && steps_queued(r->steps) - r->at.step > left) {
+        rc = settle(r, e);
+        if (!rc) rc = between(r, e);
+        if (!rc && r->j->progress) show(r, p);
+    }
+    return rc;
+}
+
+/* A step that could not be queued fails behind those that were. */
+static int queue(struct run *r, struct progress *p, struct err *e) {
+    struct err later = ERR_INIT;
+    if (!steps_queue(r->steps, &later)) return 0;
+    if (settle_down_to(r, 0, p, e) < 0) return -1;
+    *e = later;
+    return out_of_room(e);
+}
+
 static int loop(struct run *r, struct train_result *out, struct err *e) {
     struct progress p;
     int rc = 0;
@@ -291,10 +283,9 @@ static int loop(struct run *r, struct train_result *out, struct err *e) {
     r->window_t0 = now_seconds();
     if (r->j->ready) r->j->ready();
     while (!rc && r->at.step < r->total && !stops_early(r) && out->end == TRAIN_DONE) {
-        rc = one_step(r, e);
-        if (!rc) rc = between(r, e);
-        if (!rc && r->j->progress) show(r, &p);
-        if (!rc && *r->j->stop && r->at.step < r->total) {
+        rc = queue(r, &p, e);
+        if (!rc) rc = settle_down_to(r, rests_after(r, steps_queued(r->steps)) ? 0 : 1, &p, e);
+        if (!rc && *r->j->stop && r->at.step < r->total && !(rc = settle_down_to(r, 0, &p, e))) {
             out->end = TRAIN_STOPPED;
             rc = save(r, e);
         }
@@ -321,22 +312,21 @@ static int finish(struct run *r, struct train_result *out, struct err *e) {
 }
 
 static void release(struct run *r) {
+    steps_close(r->steps);
+    feed_close(r->feed);
     llama_pass_free(r->pass);
     batch_release(&r->batch);
-    r->d->free(r->d->ctx, r->grad);
     r->d->free(r->d->ctx, r->t.exp_avg);
     r->d->free(r->d->ctx, r->t.exp_avg_sq);
-    r->d->free(r->d->ctx, r->norm);
     metrics_close(&r->metrics, NULL);
     buf_release(&r->identity);
     free(r->losses);
-    free(r->order);
 }
 
 int train_run(const struct train_job *j, struct train_result *out, struct err *e) {
     const struct settings *s = j->settings;
-    struct run r = {.j = j, .s = s, .d = j->m->d, .t = {.m = j->m, .a = j->a}, .epoch = -1,
-        .per_epoch = train_steps_per_epoch(s, j->rows->n), .total = train_steps(s, j->rows->n)};
+    struct run r = {.j = j, .s = s, .d = j->m->d, .t = {.m = j->m, .a = j->a},
+        .ahead = j->pace == PACE_AHEAD || (j->pace == PACE_DEVICE && j->m->d->own_bytes), .per_epoch = train_steps_per_epoch(s, j->rows->n), .total = train_steps(s, j->rows->n)};
     double t0 = now_seconds();
     r.schedule = (struct schedule){(enum schedule_kind)s->schedule, s->learning_rate, schedule_warmup(s->warmup_steps, s->warmup_ratio, r.total), r.total};
     *out = (struct train_result){.total = r.total, .eval_loss = NAN};

@@ -7,6 +7,12 @@
 #include "common/train/settings.h"
 #include <signal.h>
 
+/* Whether a step is queued, and its rows packed, before the one before it is over; the bytes are the same. */
+enum pace {
+    PACE_DEVICE, /* on a card, which has work then while the host does what is between steps */
+    PACE_AT_ONCE, /* never, and on a card without graphs too: the tests compare */
+    PACE_AHEAD
+};
 struct train_job { /* all borrowed */
     const struct settings *settings;
     const struct model *m;
@@ -21,6 +27,7 @@ struct train_job { /* all borrowed */
     const char *base_name;       /* for adapter_config.json */
     bool resume;                 /* from the last whole checkpoint */
     bool or_anew;                /* or from the beginning when the checkpoints are of another training */
+    enum pace pace;
     bool progress;               /* a progress line on a terminal */
     void (*ready)(void);         /* called before the first step: from here on an interrupt should set *stop; may be NULL */
     const volatile sig_atomic_t *stop; /* set: finish the step, write a checkpoint, return TRAIN_STOPPED */
