@@ -49,14 +49,10 @@ static bool keeps_best(const struct settings *s) { return s->load_best || s->pat
 static double epoch_at(const struct run *r) { return (double)r->at.step / (double)r->per_epoch; }
 
 /* ---- before the first step ---- */
-static int alloc_by(enum kerr (*verb)(struct kctx *, void **, size_t), struct run *r, void *p, size_t bytes, const char *what, struct err *e) {
-    enum kerr k = verb(r->d->ctx, p, bytes);
-    if (!k) k = r->d->zero(r->d->ctx, *(void **)p, bytes);
-    return dev_err(r->d, k, e, what, bytes);
-}
-static int alloc(struct run *r, void *p, size_t bytes, const char *what, struct err *e) { return alloc_by(r->d->alloc, r, p, bytes, what, e); }
 static int alloc_moment(struct run *r, float **p, size_t bytes, struct err *e) {
-    return alloc_by(r->j->paged ? r->d->alloc_paged : r->d->alloc, r, p, bytes, "moments", e);
+    enum kerr k = (r->j->paged ? r->d->alloc_paged : r->d->alloc)(r->d->ctx, (void **)p, bytes);
+    if (!k) k = r->d->zero(r->d->ctx, *p, bytes);
+    return dev_err(r->d, k, e, "moments", bytes);
 }
 
 static int alloc_all(struct run *r, struct err *e) {
