@@ -44,12 +44,17 @@ struct dev_work {
     int64_t odd;         /* of one whose rank, rows or columns 8 does not divide */
     int64_t factors;     /* values of A and B of the linears of one input */
     int64_t stacked;     /* values of A of one input's, where they are several */
+    struct { /* adapted in e4m3, or layers 0: */
+        int64_t layers, rows[4], cols[4]; /* of a layer's inputs, in their order: all linears together */
+        bool keeps, decodes;              /* there are matrices of act's type, and others */
+    } e4m3;
 };
 
 struct dev {
     const char *name;   /* "cpu", "ref", "cuda:0" */
     const char *library; /* file of a card's ops, as it was opened; NULL elsewhere */
     enum dtype act;     /* activation type */
+    bool e4m3;          /* adapted can multiply so */
     int threads;        /* of the host, that ops run on: 1 where they run elsewhere */
     struct kctx *ctx;
 

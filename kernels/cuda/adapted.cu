@@ -1,6 +1,7 @@
 /* The linears of one input with LoRA on each: its thin products read that input, and write its gradient, once for all of them. A share
    and the frozen product are summed in f32 before the result is rounded: cuBLASLt rounds a product to 16 bits before it adds it to a
    16-bit result, and then a share below half a unit of the last place, as all are when a training begins, is mostly lost. */
+#include "kernels/cuda/e4m3.cuh"
 #include "kernels/cuda/product.cuh"
 #include "kernels/cuda/thin.cuh"
 
@@ -53,8 +54,7 @@ void cuda_linear_with_share(struct kctx *k, const act16 *onto, act16 *y, const a
     launched(k, "linear with LoRA");
 }
 
-/* The weights as act16, all at once; false where there is no room. */
-static bool weights(struct kctx *k, const act16 *W[ADAPTED_MOST], const struct adapted *a) {
+bool cuda_weights(struct kctx *k, const act16 *W[ADAPTED_MOST], const struct adapted *a) {
     size_t bytes = 0;
     for (int j = 0; j < a->n; j++) bytes += cuda_decoded_bytes(&a->w[j]);
     char *dst = (char *)cuda_scratch(k, SCRATCH_WEIGHT, bytes);
@@ -69,7 +69,7 @@ static bool weights(struct kctx *k, const act16 *W[ADAPTED_MOST], const struct a
 static bool forward_wide(struct kctx *k, const act16 *onto, void *const *y, const act16 *x, const act16 *h, const act16 *const *b, const struct adapted *a, int R) {
     struct wide_sum s[ADAPTED_MOST];
     const act16 *W[ADAPTED_MOST];
-    if (!cuda_is_wide(k, R) || !weights(k, W, a)) return false;
+    if (!cuda_is_wide(k, R) || !cuda_weights(k, W, a)) return false;
     int K = (int)a->w[0].cols, all = a->n * a->r;
     for (int j = 0; j < a->n; j++)
         s[j] = {(act16 *)y[j], j ? NULL : onto, (int)a->w[j].rows, 2, {{x, K, W[j], K, K}, {h + j * a->r, all, b[j], a->r, a->r}}};
@@ -83,6 +83,10 @@ void cuda_adapted(struct kctx *k, const void *onto, void *const *y, const void *
     int r = a->r, all = a->n * r, K = (int)a->w[0].cols;
     if (!A) return;
     cuda_gemm(k, true, false, all, R, K, 1, A, K, (const act16 *)xd, K, 0, h, all, false);
+    if (a->e4m3 && cuda_e4m3_fits(k, a, R)) {
+        cuda_e4m3_forward(k, onto, y, x, h, b, a, R);
+        return;
+    }
     if (forward_wide(k, (const act16 *)onto, y, (const act16 *)x, (const act16 *)h, b, a, R)) return;
     for (int j = 0; j < a->n; j++)
         cuda_linear_with_share(k, (const act16 *)onto, (act16 *)y[j], (const act16 *)x, &a->w[j], (const act16 *)h + j * r, all, b[j], r, R);
@@ -114,7 +118,7 @@ static void gradients_a(struct kctx *k, float *const *dA, const act16 *dh, const
 /* dx = Σ dy·W, + dh·A unless that goes alone into dxd */
 static bool backward_wide(struct kctx *k, act16 *dx, bool with_share, const void *const *dy, const act16 *dh, const act16 *A, const struct adapted *a, int R) {
     const act16 *W[ADAPTED_MOST];
-    if (!cuda_is_wide(k, R) || !weights(k, W, a)) return false;
+    if (!cuda_is_wide(k, R) || !cuda_weights(k, W, a)) return false;
     int K = (int)a->w[0].cols, all = a->n * a->r;
     struct wide_sum s = {dx, NULL, K, a->n + with_share};
     for (int j = 0; j < a->n; j++) s.t[j] = {(const act16 *)dy[j], a->w[j].rows, W[j], K, (int)a->w[j].rows};
@@ -138,6 +142,10 @@ void cuda_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, flo
     if (xd) gradients_a(k, dA, dhb, (const act16 *)xd, a, R);
     if (!dx) return;
     if (dxd) cuda_gemm(k, false, false, K, R, all, 1, A, K, dhb, all, 0, dxd, K, false);
+    if (a->e4m3 && cuda_e4m3_fits(k, a, R)) {
+        cuda_e4m3_backward(k, dx, dy, dxd ? NULL : dhb, A, a, R);
+        return;
+    }
     if (backward_wide(k, (act16 *)dx, !dxd, dy, dhb, A, a, R)) return;
     if (!dxd) cuda_gemm(k, false, false, K, R, all, 1, A, K, dhb, all, 0, dx, K, false);
     for (int j = 0; j < a->n; j++) cuda_linear_dx_now(k, dxd && j == 0 ? 0 : 1, (act16 *)dx, (const act16 *)dy[j], &a->w[j], R);

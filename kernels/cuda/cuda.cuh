@@ -9,8 +9,9 @@ extern "C" {
 #include "kernels/cuda/act.cuh"
 
 /* Pieces of memory that ops need beside their arguments; each grows to the largest use, never within a captured graph. */
-enum scratch { SCRATCH_WEIGHT, SCRATCH_FACTOR, SCRATCH_SUMS, SCRATCH_DELTA, SCRATCH_SHARE, SCRATCH_GRADIENT, N_SCRATCH };
+enum scratch { SCRATCH_WEIGHT, SCRATCH_FACTOR, SCRATCH_SUMS, SCRATCH_DELTA, SCRATCH_SHARE, SCRATCH_GRADIENT, SCRATCH_E4M3, SCRATCH_E4M3_WEIGHT, N_SCRATCH };
 struct gemm_plans; /* gemm.cu */
+struct kept_e4m3;  /* e4m3.cu */
 
 /* A linear that waits for LoRA's share of its result (linear.cu). */
 struct pending {
@@ -39,6 +40,8 @@ struct kctx {
     int n_blocks, cap_blocks;
     struct pending pending[MAX_PENDING];
     int n_pending;
+    struct kept_e4m3 *kept; /* frozen matrices in e4m3 */
+    int n_kept, cap_kept;
     bool capturing;
     int scratch_moves; /* graphs hold addresses of scratch */
     enum kerr status; /* first failure since the last sync */
@@ -68,6 +71,8 @@ void cuda_linear_now(struct kctx *k, float beta, act16 *y, const act16 *x, const
 const act16 *cuda_as_act(struct kctx *k, const struct weight *w); /* itself, or decoded into scratch; NULL where there is no room */
 size_t cuda_decoded_bytes(const struct weight *w);                                  /* 0: it is of that type */
 const act16 *cuda_decoded(struct kctx *k, act16 *dst, const struct weight *w); /* itself, or decoded into dst */
+/* All of them; false where there is no room (adapted.cu). */
+bool cuda_weights(struct kctx *k, const act16 *W[ADAPTED_MOST], const struct adapted *a);
 /* y(R,N) = onto (NULL: none; may be y) + x(R,K)·Wᵀ + h·bᵀ, rounded once; h(R,r) with pitch ldh, b(N,r). */
 void cuda_linear_with_share(struct kctx *k, const act16 *onto, act16 *y, const act16 *x, const struct weight *w, const act16 *h, int ldh, const act16 *b, int r, int R);
 void cuda_linear_dx_now(struct kctx *k, float beta, act16 *dx, const act16 *dy, const struct weight *w, int R);

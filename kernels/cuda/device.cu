@@ -1,5 +1,5 @@
 /* The card's verbs: memory, copies, one stream, events and graphs; and the table. */
-#include "kernels/cuda/cuda.cuh"
+#include "kernels/cuda/e4m3.cuh"
 extern "C" {
 #include "kernels/cuda/open.h"
 #include "kernels/cuda/scratch.h"
@@ -83,6 +83,7 @@ static bool can_page(int index) {
 /* Work queued before may still use the memory: cudaFree waits for it. */
 static void dev_free(struct kctx *k, void *p) {
     cuda_flush(k);
+    cuda_e4m3_forget(k);
     for (int i = k->n_blocks - 1; i >= 0; i--) {
         if (k->blocks[i] != p) continue;
         cudaFree(p);
@@ -216,6 +217,7 @@ static void dev_close(struct dev *d) {
     cudaStreamSynchronize(k->stream);
     for (int i = 0; i < k->n_blocks; i++) cudaFree(k->blocks[i]);
     for (int i = 0; i < N_SCRATCH; i++) cudaFree(k->scratch[i]);
+    cuda_e4m3_forget(k);
     cudaFree(k->workspace);
     if (k->lt) cublasLtDestroy(k->lt);
     if (k->stream) cudaStreamDestroy(k->stream);
@@ -319,6 +321,7 @@ extern "C" __attribute__((visibility("default"))) enum kerr coador_cuda_open(str
     snprintf(k->name, sizeof k->name, "cuda:%d", index);
     d->name = k->name;
     d->act = ACT_DTYPE;
+    d->e4m3 = k->wgmma;
     d->ctx = k;
     set_verbs(d);
     set_ops(d);

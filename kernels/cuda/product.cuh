@@ -10,11 +10,17 @@ struct wide_term { /* a(R,K) by b(N,K)ᵀ, or by b(K,N) */
     int64_t ldb;
     int K;
 };
+struct wide_scaled { /* a(R,K) by b(N,K)ᵀ in e4m3 (Micikevicius et al., arXiv 2209.05433), a scale for each of their rows: f32 of no more bits than bf16 */
+    const uint8_t *a, *b;
+    const float *a_scale, *b_scale;
+    int K;
+};
 struct wide_sum { /* c(R,N) = onto(R,N), NULL: none, may be c, + the terms; pitches of c and onto are N */
     act16 *c;
     const act16 *onto;
     int N, n;
     struct wide_term t[WIDE_TERMS];
+    struct wide_scaled scaled; /* one more term, of all sums of a launch or of none (a NULL); n is one less at most then */
 };
 #ifdef COADOR_FP16 /* no card that it is for uses that library */
 static inline bool cuda_is_wide(const struct kctx *, int) { return false; }

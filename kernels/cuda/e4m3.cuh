@@ -1,0 +1,13 @@
+/* The linears of one input with their products in e4m3 (e4m3.cu), for adapted where a->e4m3: Hopper only. */
+#ifndef COADOR_CUDA_E4M3_CUH
+#define COADOR_CUDA_E4M3_CUH
+#include "kernels/cuda/cuda.cuh"
+/* Whether rows and shapes are for it; if not, the same products are taken in bf16. */
+bool cuda_e4m3_fits(const struct kctx *k, const struct adapted *a, int R);
+/* y[j] = (j ? 0 : onto) + x·W[j]ᵀ + h[j]·b[j]ᵀ, h(R, n·r) */
+void cuda_e4m3_forward(struct kctx *k, const void *onto, void *const *y, const void *x, const void *h, const act16 *const *b, const struct adapted *a, int R);
+/* dx = Σ dy[j]·W[j], + dh·A with dh(R, n·r), A(n·r, K) unless dh is NULL */
+void cuda_e4m3_backward(struct kctx *k, void *dx, const void *const *dy, const act16 *dh, const act16 *A, const struct adapted *a, int R);
+/* Gives back the matrices that were kept: of weights that may be no more. */
+void cuda_e4m3_forget(struct kctx *k);
+#endif
