@@ -23,7 +23,7 @@ struct opts {
     struct opt_list set;
     int64_t tokens_per_pass, threads, show;
     const char *limit;
-    int overlong, base, recompute, space;
+    int overlong, base, recompute, space, compute;
     struct asked ask; /* of completions: --schema */
     bool chat, skip_incomplete, resume, overwrite, estimate, quiet, no_shuffle, paged;
 };
@@ -83,6 +83,7 @@ static void parse(struct opts *o, int argc, char **argv) {
         {"memory-limit", 0, OPT_STR, &o->limit, "SIZE", "keep the peak below SIZE (3.4G, 900M) by smaller passes or recomputing", 0, 0},
         {"paged-moments", 0, OPT_FLAG, &o->paged, NULL, "on a card: AdamW's moments in the host's memory (or optim paged_adamw_32bit)", 0, 0},
         {"base-dtype", 0, OPT_CHOICE, &o->base, "keep|f32|bf16", "frozen linears in memory", 0, 0},
+        {"compute", 0, OPT_CHOICE, &o->compute, "auto|fp8", "products with the frozen linears: the device's type, or e4m3 on cards that have it", 0, 0},
         {"device", 0, OPT_STR, &o->device, "D", "auto, cpu, cuda or cuda:N: where to compute (auto: the first card, else the CPU)", 0, 0},
         {"threads", 0, OPT_INT, &o->threads, "N", "threads (default: all cores)", 1, 1024},
         {"estimate", 0, OPT_FLAG, &o->estimate, NULL, "print the peak memory by part and exit", 0, 0},
@@ -299,11 +300,19 @@ static struct pass_size choose_passes(struct estimate_of *of, const struct model
     struct err e = ERR_INIT;
     struct pass_size size = pass_size(c, (int)o->tokens_per_pass, 1, kept_of(s, o), 0);
     size_t limit = o->limit ? parse_size(o->limit) : 0;
+    size.e4m3 = o->compute;
     if (!o->limit) {
         if (of && !o->estimate && plan_check(of, longest, &size, &e) < 0) die_err(&e);
     } else if (plan_fit(of, limit < of->room ? limit : of->room, longest, &size, &e) < 0)
         die(e.code, "--memory-limit %s%s: %s", o->limit, limit < of->room ? "" : ", more than the device has free", e.msg);
     return size;
+}
+
+static void check_compute(const struct model_config *c, const struct lora_config *a, const struct opts *o) {
+    struct err e = ERR_INIT;
+    if (!o->compute || llama_e4m3_fits(c, a, &e) == 0) return;
+    err_prefix(&e, "--compute fp8: ");
+    die_err(&e);
 }
 
 static void say_passes(const struct estimate_of *of, const struct pass_size *size, const struct opts *o) {
@@ -320,10 +329,11 @@ static void train(struct settings *s, const struct model *m, const struct chat *
     struct pass_size size = choose_passes(of, &m->cfg, longest, s, o);
     say_passes(of, &size, o);
     struct lora *a = open_adapter(m, s, o);
+    check_compute(&m->cfg, &a->cfg, o);
     struct train_result r;
     prepare_dir(dir, o);
     struct train_job j = {.settings = s, .m = m, .a = a, .rows = rows, .eval = eval, .dir = dir, .tokens_per_pass = size.R, .chunk = size.chunk,
-        .layers_again = size.layers_again, .mlp_again = size.mlp_again, .paged = of ? of->paged : o->paged, .base_dtype = base_words[o->base], .base_name = m->path, .resume = o->resume, .or_anew = o->overwrite, .progress = !o->quiet, .ready = catch_signals,
+        .layers_again = size.layers_again, .mlp_again = size.mlp_again, .e4m3 = o->compute, .paged = of ? of->paged : o->paged, .base_dtype = base_words[o->base], .base_name = m->path, .resume = o->resume, .or_anew = o->overwrite, .progress = !o->quiet, .ready = catch_signals,
         .stop = &stop, .say = o->quiet ? say_quietly : say_note};
     if (train_run(&j, &r, &e) < 0) die_err(&e);
     if (r.end == TRAIN_STOPPED) {
@@ -372,6 +382,7 @@ static bool estimate_memory(struct estimate_of *of, struct dev *d, const struct 
     if (o->show || (!o->estimate && !o->limit && (!card || piped))) return false;
     if (estimate_training(of, d, o->model, (enum base_dtype)o->base, s, &e) < 0) die_err(&e);
     of->paged = o->paged;
+    if (!o->init) check_compute(&of->c, &of->a, o); /* whose shape is known later */
     if (card && !o->estimate) choose_passes(of, &of->c, 1, s, o);
     of->paged = o->paged; /* how long the rows are is not known yet */
     return true;
@@ -399,13 +410,14 @@ int main(int argc, char **argv) {
     if (trains && !o.resume && !o.overwrite) refuse_earlier(dir);
     if (dev_open(&d, o.device, (int)o.threads, &why)) die(RC_DEVICE, "--device %s: %s", o.device, why);
     if (o.teacher && llama_soft_able(d, &e) < 0) die_err(&e);
+    if (o.compute && llama_e4m3_able(d, &e) < 0) die(e.code, "--compute fp8: %s", e.msg);
     bool cpu = !d->own_bytes;
     o.threads = dev_threads(d);
     if (!o.tokens_per_pass) o.tokens_per_pass = cpu ? 1024 : 8192;
     check_settings(&s, &o, cpu);
     if (*why) warn("%s", why);
     check_paged(&o, &s, d);
-    if (!cpu && !o.quiet && !o.estimate) note("computing on %s", d->name);
+    if (!cpu && !o.quiet && !o.estimate) note("computing on %s%s", d->name, o.compute ? ", products with the frozen linears in fp8 (e4m3)" : "");
     struct estimate_of of;
     bool planned = estimate_memory(&of, d, &s, &o);
     if (o.estimate) {

@@ -72,7 +72,7 @@ static void head_backward(struct llama_pass *p, const struct packed *b) {
 }
 
 static struct run run_of(const struct llama_pass *p, const struct lora *const *a, int n_a) {
-    return (struct run){.m = p->m, .a = a, .n_a = n_a, .R = p->shape.R, .seq = p->seq, .pos = p->pos, .step = p->step, .xn = p->xn, .xd = p->xd, .keeps_h = p->size.trains};
+    return (struct run){.m = p->m, .a = a, .n_a = n_a, .R = p->shape.R, .seq = p->seq, .pos = p->pos, .step = p->step, .xn = p->xn, .xd = p->xd, .keeps_h = p->size.trains, .e4m3 = p->size.e4m3};
 }
 
 /* All of it queued; the losses are in p->loss. 0 where nothing is trained: nothing ran. */

@@ -33,6 +33,7 @@ struct pass_size {
     bool trains;      /* room for a backward, which computes again */
     int layers_again; /* of so many layers, the lowest, all but their input, and */
     int mlp_again;    /* of so many, those included, gate and up */
+    bool e4m3;        /* the layers' frozen products in fp8 (adapted.h): where a device is able and model and adapter fit */
 };
 struct pass_size pass_size(const struct model_config *c, int R, int S, enum kept kept, int chunk);
 int pass_chunk(const struct pass_size *s, enum dtype act); /* rows of logits at a time where activations are `act` */
@@ -49,6 +50,9 @@ void llama_pass_graphs(struct llama_pass *p, bool on);
 /* Bytes such a pass asks a device for whose activations are `act`, exactly: for --estimate and token budgets. On the CPU a
    batch that fills the pass only in part touches as much less. */
 size_t llama_pass_bytes(const struct model_config *c, const struct lora_config *lora, const struct pass_size *size, enum dtype act);
+
+int llama_e4m3_able(const struct dev *d, struct err *e); /* RC_DEVICE where it is not */
+int llama_e4m3_fits(const struct model_config *c, const struct lora_config *a, struct err *e);
 
 /* Room for soft labels of K tokens, once, before llama_train with them or llama_topk. RC_DEVICE where the device lacks the ops. */
 int llama_pass_soft(struct llama_pass *p, int K, struct err *e);

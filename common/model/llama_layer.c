@@ -64,7 +64,7 @@ bool run_adapted(const struct run *r, int layer, enum input in, struct adapted *
     enum site s0 = input_sites[in].first;
     if (!r->m->d->adapted || r->n_a != 1 || (r->drop && r->a[0]->cfg.per_module)) return false;
     const struct lora *l = r->a[0];
-    *a = (struct adapted){.n = input_sites[in].n, .r = l->cfg.r, .s = l->scale, .w = &r->m->layers[layer].w[s0]};
+    *a = (struct adapted){.n = input_sites[in].n, .r = l->cfg.r, .e4m3 = r->e4m3, .s = l->scale, .w = &r->m->layers[layer].w[s0]};
     for (int j = 0; j < a->n; j++) {
         int at = layer * N_SITES + (int)s0 + j;
         if (l->a_off[at] < 0) return false;

@@ -137,9 +137,10 @@ struct llama_pass *llama_pass_new(const struct model *m, const struct lora_confi
 }
 
 struct llama_pass *llama_pass_sized(const struct model *m, const struct lora_config *lora, const struct pass_size *size, struct err *e) {
-    if (size->R < 1 || size->S < 1 || (size->trains && !lora)) BUG("pass of %d rows, %d sequences", size->R, size->S);
+    if (size->R < 1 || size->S < 1 || ((size->trains || size->e4m3) && !lora)) BUG("pass of %d rows, %d sequences", size->R, size->S);
     if (size->layers_again < 0 || size->layers_again > size->mlp_again || size->mlp_again > m->cfg.L)
         BUG("%d and %d of %d layers computed again", size->layers_again, size->mlp_again, m->cfg.L);
+    if (size->e4m3 && (llama_e4m3_able(m->d, e) < 0 || llama_e4m3_fits(&m->cfg, lora, e) < 0)) return NULL;
     struct llama_pass *p = xmalloc(sizeof *p);
     describe(p, lora, size, m->d->act);
     size_t bytes = lay_out(p, &m->cfg, m->d->act, NULL);

@@ -37,6 +37,7 @@ struct run {
     const struct dropout_run *drop; /* NULL: none */
     void *xn;                       /* (R, widest input) a linear's input: normed x, or SwiGLU's output */
     void *xd;                       /* the same after dropout; NULL without */
+    bool e4m3;                      /* those of linears with adapters in fp8 (training passes only) */
     bool int8;                      /* products with frozen weights over integers (decoding only) */
 };
 

@@ -277,6 +277,8 @@ static void count_linear(struct model_size *x, const struct dev *d, const struct
         }
     if (!same) x->bytes += dev_block(d, dtype_bytes(type, m->w.rows * m->w.cols));
     count_packed(x, d, type, m->w.rows, m->w.cols);
+    if (type == d->act) x->plain++;
+    else x->other++;
 }
 
 int model_estimate(const char *path, enum base_dtype base, const struct dev *d, struct model_size *x, struct err *e) {

@@ -48,6 +48,7 @@ struct model_size {
     size_t bytes;   /* on the device, mapped parts included */
     size_t source;  /* of the file's linears that are converted: read pages of a mapped file */
     int64_t packed; /* values of the largest matrix of a product whose type is not the activations' */
+    int plain, other; /* linears of the activations' type, and of others */
 };
 int model_estimate(const char *path, enum base_dtype base, const struct dev *d, struct model_size *x, struct err *e);
 /* kerr of a device verb as an error: "out of device memory (cuda:0): WHAT needs N bytes, M are free", … ; 0 for K_OK. bytes 0:

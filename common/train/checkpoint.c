@@ -193,6 +193,14 @@ static int check_file(const char *path, const char *name, const struct json *has
     return rc;
 }
 
+/* A member that this run's identity has not. */
+static int only_there(const struct json *there, const struct json *here, struct err *e) {
+    for (const struct json *x = there->first; x; x = x->next)
+        if (!json_get(here, x->key))
+            return err_set(e, RC_INPUT, "cannot resume: %s is %.*s in the checkpoint and not set now; repeat the first run's, or begin anew with --overwrite", x->key, (int)(x->raw_len < 80 ? x->raw_len : 80), x->raw);
+    return 0;
+}
+
 /* The saved identity against this run's: the first member that differs is named. */
 static int same_identity(const struct json *there, const struct json *here, struct err *e) {
     for (const struct json *x = here->first; x; x = x->next) {
@@ -201,7 +209,7 @@ static int same_identity(const struct json *there, const struct json *here, stru
         return err_set(e, RC_INPUT, "cannot resume: %s is %.*s in the checkpoint and %.*s now; repeat the first run's, or begin anew with --overwrite", x->key,
             y ? (int)(y->raw_len < 80 ? y->raw_len : 80) : 7, y ? y->raw : "not set", (int)(x->raw_len < 80 ? x->raw_len : 80), x->raw);
     }
-    return there->count == here->count ? 0 : err_set(e, RC_INPUT, "cannot resume: the checkpoint was made by another version");
+    return only_there(there, here, e);
 }
 
 static int load_moments(const char *path, struct training_tensors *t, struct err *e) {

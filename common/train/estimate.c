@@ -40,12 +40,28 @@ static void count_input(struct dev_work *w, const struct estimate_of *of, int fi
     if (of->packed && linears == end - first && !(of->a.per_module && of->a.dropout > 0)) w->together = more(w->together, values);
 }
 
-static struct dev_work work_of(const struct estimate_of *of, int rows) {
+/* Of all linears, each with an adapter. */
+static void count_e4m3(struct dev_work *w, const struct estimate_of *of) {
+    static const enum site ends[4] = {SITE_O, SITE_GATE, SITE_DOWN, N_SITES};
+    w->e4m3.layers = of->c.L;
+    w->e4m3.keeps = of->plain > 0;
+    w->e4m3.decodes = of->other > 0;
+    for (int in = 0, s = 0; in < 4; in++)
+        for (; s < (int)ends[in]; s++) {
+            int rows, cols;
+            site_shape(&of->c, (enum site)s, &rows, &cols);
+            w->e4m3.rows[in] += rows;
+            w->e4m3.cols[in] = cols;
+        }
+}
+
+static struct dev_work work_of(const struct estimate_of *of, int rows, bool e4m3) {
     struct dev_work w = {.rows = rows, .heads = of->c.H, .packed = of->packed};
     count_input(&w, of, SITE_Q, SITE_O);
     count_input(&w, of, SITE_O, SITE_GATE);
     count_input(&w, of, SITE_GATE, SITE_DOWN);
     count_input(&w, of, SITE_DOWN, N_SITES);
+    if (e4m3) count_e4m3(&w, of);
     return w;
 }
 
@@ -69,6 +85,8 @@ int estimate_training(struct estimate_of *of, struct dev *d, const char *model, 
     if (model_estimate(model, base, d, &m, e) < 0 || settings_targets(s, m.cfg.L, of->a.sites, e) < 0) return -1;
     of->c = m.cfg;
     of->packed = m.packed;
+    of->plain = m.plain;
+    of->other = m.other;
     size_t n = (size_t)parameters(&of->c, &of->a) * sizeof(float);
     x->weights = m.bytes;
     of->moments = 2 * dev_block(d, n);
@@ -90,7 +108,7 @@ struct estimate estimate_pass(const struct estimate_of *of, const struct pass_si
     x.logits = dtype_bytes(of->d->act, (int64_t)pass_chunk(&s, of->d->act) * of->c.V);
     x.activations = dev_block(of->d, all) - x.logits;
     if (of->d->own_bytes) {
-        struct dev_work w = work_of(of, s.R);
+        struct dev_work w = work_of(of, s.R, s.e4m3);
         x.scratch = of->d->own_bytes(of->d->ctx, &w) - x.runtime;
     }
     x.total = x.weights + x.adapter + x.activations + x.logits + x.scratch + x.saving + x.runtime;

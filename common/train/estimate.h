@@ -21,7 +21,8 @@ struct estimate_of {
     struct model_config c;
     struct lora_config a;
     int seqs;              /* rows of a step: at most so many share a pass */
-    int64_t packed;        /* model.h */
+    int64_t packed;        /* model.h, as are these */
+    int plain, other;
     size_t moments;        /* both */
     bool paged;            /* the moments are the host's: the caller's to say, false at first */
     struct estimate fixed; /* activations, logits, scratch and total still 0 */

@@ -45,7 +45,7 @@ static void try_again(const struct estimate_of *of, const struct pass_size *p, s
 static int fewer(int chunk) { return chunk / 2 >= LEAST_CHUNK ? chunk / 2 : 0; }
 
 static int nothing_fits(const struct estimate_of *of, int longest, const struct pass_size *asked, struct err *e) {
-    struct pass_size p = {.R = longest, .layers_again = of->c.L, .mlp_again = of->c.L};
+    struct pass_size p = {.R = longest, .layers_again = of->c.L, .mlp_again = of->c.L, .e4m3 = asked->e4m3};
     for (int chunk = pass_chunk(&p, of->d->act); chunk; chunk = fewer(chunk)) p.chunk = chunk;
     if (asked->chunk) p.chunk = asked->chunk;
     struct estimate x = estimate_pass(of, &p);

@@ -67,7 +67,7 @@ static int alloc_all(struct run *r, struct err *e) {
         r->losses = xcalloc((size_t)R, sizeof *r->losses);
     }
     if (alloc_moment(r, &r->t.exp_avg, bytes, e) < 0 || alloc_moment(r, &r->t.exp_avg_sq, bytes, e) < 0) return -1;
-    const struct pass_size size = {R, r->max_seqs, j->chunk, true, j->layers_again, j->mlp_again};
+    const struct pass_size size = {R, r->max_seqs, j->chunk, true, j->layers_again, j->mlp_again, j->e4m3};
     r->pass = llama_pass_sized(j->m, &j->a->cfg, &size, e);
     if (!r->pass) return -1;
     llama_pass_graphs(r->pass, j->pace != PACE_AT_ONCE);
@@ -104,6 +104,7 @@ static void make_identity(struct run *r) {
         json_put_number(b, r->s->distill_alpha);
         buf_addc(b, ',');
     }
+    if (j->e4m3) buf_adds(b, "\"compute\":\"fp8\",");
     settings_put(r->s, j->a->cfg.sites, b);
     buf_addf(b, ",\"initial_adapter\":\"%s\",\"device\":\"%s\",\"tokens_per_pass\":%d}", r->initial, r->d->name, j->tokens_per_pass);
 }

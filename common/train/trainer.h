@@ -23,6 +23,7 @@ struct train_job { /* all borrowed */
     int tokens_per_pass;
     int chunk, layers_again, mlp_again; /* llama.h: memory against time, the same bytes */
     bool paged;                  /* the moments in memory of alloc_paged, which the device must have */
+    bool e4m3;                   /* the layers' frozen products in fp8 (llama.h) */
     const char *base_dtype;      /* for the identity of checkpoints */
     const char *base_name;       /* for adapter_config.json */
     bool resume;                 /* from the last whole checkpoint */

@@ -123,7 +123,146 @@ static void test_adapted(void **state) {
         }
 }
 
+/* ---- in e4m3: against the reference on factors that were rounded in the same way ---- */
+/* To the nearest of e4m3 (bias 7, steps of 2^-9 at least, 448 at most), ties to even */
+static float e4m3(float x) {
+    int e;
+    frexpf(x, &e);
+    float step = ldexpf(1, (e - 1 > -6 ? e - 1 : -6) - 3), q = nearbyintf(x / step) * step;
+    return q > 448 ? 448 : q < -448 ? -448 : q;
+}
+/* n values `stride` apart and in several runs: over 448 of their greatest magnitude, rounded */
+struct line { float *p[ADAPTED_MOST]; int64_t n[ADAPTED_MOST], stride; int runs; };
+static void rounded(const struct line *l) {
+    float top = 0x1p-100f;
+    for (int j = 0; j < l->runs; j++)
+        for (int64_t i = 0; i < l->n[j]; i++) top = fmaxf(top, fabsf(l->p[j][i * l->stride]));
+    float scale = top / 448;
+    uint32_t bits;
+    memcpy(&bits, &scale, 4);
+    bits = (bits + 0xffff) & 0xffff0000u;
+    memcpy(&scale, &bits, 4);
+    float by = 1 / scale;
+    for (int j = 0; j < l->runs; j++)
+        for (int64_t i = 0; i < l->n[j]; i++) l->p[j][i * l->stride] = e4m3(l->p[j][i * l->stride] * by) * scale;
+}
+/* The weights as f32, unrounded */
+static void plain(struct weight *to, const struct work *w) {
+    for (int j = 0; j < w->n; j++) {
+        float *p = buf((size_t)w->N[j] * (size_t)w->K * sizeof(float));
+        for (int64_t i = 0; i < w->N[j]; i++) {
+            weight_to_f32(p + i * w->K, &w->w[j], i, 0, w->K);
+            for (int64_t c = 0; c < w->K; c++) p[i * w->K + c] = bf16_to_f32(f32_to_bf16(p[i * w->K + c])); /* as decoded on the card */
+        }
+        to[j] = weight_plain(DT_F32, w->N[j], w->K, p);
+    }
+}
+static void rounded_forward(struct weight *W, float *x, const struct work *w) {
+    for (int i = 0; i < w->R; i++) rounded(&(struct line){{x + (int64_t)i * w->K}, {w->K}, 1, 1});
+    for (int j = 0; j < w->n; j++)
+        for (int i = 0; i < w->N[j]; i++) rounded(&(struct line){{(float *)(uintptr_t)W[j].data + (int64_t)i * w->K}, {w->K}, 1, 1});
+}
+static void rounded_backward(struct weight *W, float **dy, const struct work *w) {
+    for (int i = 0; i < w->R; i++) {
+        struct line l = {.stride = 1, .runs = w->n};
+        for (int j = 0; j < w->n; j++) l.p[j] = dy[j] + (int64_t)i * w->N[j], l.n[j] = w->N[j];
+        rounded(&l);
+    }
+    for (int i = 0; i < w->K; i++) {
+        struct line l = {.stride = w->K, .runs = w->n};
+        for (int j = 0; j < w->n; j++) l.p[j] = (float *)(uintptr_t)W[j].data + i, l.n[j] = w->N[j];
+        rounded(&l);
+    }
+}
+
+/* Beside a result's rounding to bf16: tensor cores cut the sums of products of e4m3 off after some 14 bits. */
+#define E4M3_BOUND (BF16_BOUND + 0x1p-9)
+static double worst[2]; /* seen: forward, backward */
+static void e4m3_within(const float *got, const float *want, int64_t n, int which) {
+    double d = distance(got, want, n);
+    worst[which] = d > worst[which] ? d : worst[which];
+    if (!(d <= (1 + which) * E4M3_BOUND)) fail_msg("e4m3, %s: off by %.3g, allowed %.3g", which ? "gradient of x" : "forward", d, (1 + which) * E4M3_BOUND);
+}
+
+static void e4m3_forward(const struct work *w, const struct adapted *a) {
+    struct dev *d = devs[REF];
+    struct weight W[ADAPTED_MOST];
+    float *x = copy_of(w->x, (int64_t)w->R * w->K), *h = buf((size_t)w->R * (size_t)w->r * sizeof(float));
+    devs[CARD]->adapted(devs[CARD]->ctx, w->onto, (void *const *)w->y, w->x, w->xd, w->h, a, w->R);
+    plain(W, w);
+    rounded_forward(W, x, w);
+    for (int j = 0; j < w->n; j++) {
+        int64_t n = (int64_t)w->R * w->N[j];
+        float *want = w->onto ? copy_of(w->onto, n) : buf((size_t)n * sizeof(float));
+        d->linear(d->ctx, w->onto != NULL, want, x, &W[j], w->R);
+        d->lora_down(d->ctx, h, w->xd, w->A[j], w->R, w->r, w->K);
+        d->lora_up(d->ctx, want, h, w->B[j], w->s, w->R, w->r, w->N[j]);
+        e4m3_within(w->y[j], want, n, 0);
+    }
+}
+
+static void e4m3_backward(const struct work *w, const struct adapted *a, bool drop) {
+    struct dev *d = devs[REF];
+    struct weight W[ADAPTED_MOST];
+    int64_t nx = (int64_t)w->R * w->K;
+    float *dA[ADAPTED_MOST], *dB[ADAPTED_MOST], *dy[ADAPTED_MOST], *dx = buf((size_t)nx * sizeof(float)), *dxd = drop ? buf((size_t)nx * sizeof(float)) : NULL;
+    float *want = zeros(nx), *want_d = drop ? zeros(nx) : want, *h = buf((size_t)w->R * (size_t)w->r * sizeof(float)), *dh = buf((size_t)w->R * (size_t)w->r * sizeof(float));
+    for (int j = 0; j < w->n; j++) dA[j] = zeros((int64_t)w->r * w->K), dB[j] = zeros((int64_t)w->N[j] * w->r), dy[j] = copy_of(w->dy[j], (int64_t)w->R * w->N[j]);
+    devs[CARD]->adapted_bwd(devs[CARD]->ctx, dx, dxd, dA, dB, (const void *const *)w->dy, w->xd, w->h, w->dh, a, w->R);
+    plain(W, w);
+    rounded_backward(W, dy, w);
+    for (int j = 0; j < w->n; j++) {
+        d->linear_dx(d->ctx, 1, want, dy[j], &W[j], w->R);
+        d->lora_down(d->ctx, h, w->xd, w->A[j], w->R, w->r, w->K);
+        d->lora_up_bwd(d->ctx, dh, dB[j], w->dy[j], h, w->B[j], w->s, w->R, w->r, w->N[j]);
+        d->lora_down_bwd(d->ctx, 1, want_d, dA[j], dh, w->xd, w->A[j], w->R, w->r, w->K);
+    }
+    e4m3_within(dx, want, nx, 1);
+    if (drop) within(dxd, want_d, nx, 2 * BF16_BOUND, "gradient of dropped x");
+}
+
+static bool has_e4m3(void) { return n_devs == NDEV && card_of(devs[CARD]->ctx)->d->e4m3; }
+
+/* Columns of less than a step, of a step cut, rows and columns of less than a tile, ranks of several steps; gradients of very different size. */
+static void test_e4m3(void **state) {
+    static const struct shape { int n, r, R, K, N[ADAPTED_MOST]; float s; } cases[] = {
+        {1, 16, 130, 64, {48}, 2}, {1, 16, 128, 128, {256}, 4}, {3, 16, 300, 576, {576, 192, 192}, 1.7f}, {2, 8, 515, 80, {272, 528}, 1},
+        {3, 32, 256, 64, {64, 16, 16}, 2}, {1, 64, 200, 192, {80}, 2}, {1, 16, 300, 2064, {576}, 2}, {2, 16, 200, 272, {2064, 2064}, 2}, {1, 16, 3000, 64, {1008}, 2},
+    };
+    if (!has_e4m3()) skip();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int t = 0; t < 4; t++) {
+            const struct shape *c = &cases[i];
+            struct work w = {.n = c->n, .r = c->r, .R = c->R, .K = c->K, .N = {c->N[0], c->N[1], c->N[2]}, .s = c->s};
+            if (t & 1 && w.K % 32) continue;
+            make(&w, t & 1 ? DT_Q4_1 : DT_BF16, t & 2);
+            for (int k = 0; k < w.N[0] * 7; k++) w.dy[0][k] *= 0x1p-10f;
+            for (int k = 0; k < w.K; k++) w.x[2 * w.K + k] = 0;
+            struct adapted a = described(&w);
+            a.e4m3 = true;
+            e4m3_forward(&w, &a);
+            e4m3_backward(&w, &a, t & 2);
+            if (devs[CARD]->sync(devs[CARD]->ctx) != K_OK) fail_msg("card: %s", devs[CARD]->error_text(devs[CARD]->ctx));
+            end_bufs("adapted in e4m3");
+        }
+    print_message("# e4m3: off by %.3g forward, %.3g backward at most\n", worst[0], worst[1]);
+}
+
+/* What is not finite, which saturation would hide, makes its row NaN, and no other. */
+static void test_e4m3_not_finite(void **state) {
+    if (!has_e4m3()) skip();
+    struct work w = {.n = 1, .r = 16, .R = 140, .K = 96, .N = {64}, .s = 1};
+    make(&w, DT_BF16, true);
+    w.x[3 * w.K + 5] = INFINITY;
+    w.x[70 * w.K] = NAN;
+    struct adapted a = described(&w);
+    a.e4m3 = true;
+    devs[CARD]->adapted(devs[CARD]->ctx, w.onto, (void *const *)w.y, w.x, w.xd, w.h, &a, w.R);
+    for (int i = 0; i < w.R * w.N[0]; i++) assert_int_equal(isnan(w.y[0][i]) != 0, i / w.N[0] == 3 || i / w.N[0] == 70);
+    end_bufs("not finite");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_adapted)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_adapted), cmocka_unit_test(test_e4m3), cmocka_unit_test(test_e4m3_not_finite)};
     return cmocka_run_group_tests_name("adapted", tests, open_devs, close_devs);
 }

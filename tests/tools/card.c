@@ -12,13 +12,15 @@
 #define MIB ((size_t)1 << 20)
 #define CONTEXT (300 * MIB)
 
-enum { WEIGHT, FACTOR, SHARE, GRADIENT, DELTA, N_SCRATCH };
+enum { WEIGHT, FACTOR, SHARE, GRADIENT, DELTA, E4M3, E4M3_WEIGHT, N_SCRATCH };
 struct block { void *p; size_t bytes, takes; };
 struct kctx {
     size_t total, hidden, used, scratch[N_SCRATCH];
     struct block *blocks;
     int n, cap;
     bool worked, wide; /* wide: as Hopper's products */
+    struct { const void *of; bool back; } kept[256]; /* frozen matrices in e4m3 */
+    int n_kept;
     enum kerr status;
     char error[100];
 };
@@ -136,13 +138,31 @@ static void factors(struct kctx *k, const struct adapted *a) {
     if (packed) scratch(k, WEIGHT, packed, 2);
     scratch(k, FACTOR, n, 2);
 }
+/* Of many rows: x or all dy of one input, and its linears' weights. */
+static bool e4m3(struct kctx *k, const struct adapted *a, bool back, int R) {
+    int64_t out = 0, in = a->w[0].cols;
+    bool plain = true;
+    for (int j = 0; j < a->n; j++) out += a->w[j].rows, plain &= a->w[j].type == DT_BF16;
+    if (!a->e4m3 || R < 128) return false;
+    scratch(k, E4M3, (int64_t)cuda_e4m3_bytes(R, back ? out : in), 1);
+    if (!plain) scratch(k, E4M3_WEIGHT, (int64_t)(back ? cuda_e4m3_bytes(in, out) : cuda_e4m3_bytes(out, in)), 1);
+    int i = 0;
+    while (i < k->n_kept && (k->kept[i].of != a->w[0].data || k->kept[i].back != back)) i++;
+    if (!plain || i < k->n_kept || i == 256) return true;
+    k->kept[k->n_kept].of = a->w[0].data;
+    k->kept[k->n_kept++].back = back;
+    k->used += takes(cuda_e4m3_values(out, in)) + cuda_e4m3_scales(back ? in : out);
+    return true;
+}
 static void adapted(struct kctx *k, const void *onto, void *const *y, const void *x, const void *xd, void *h, const struct adapted *a, int R) {
     factors(k, a);
+    if (e4m3(k, a, false, R)) return;
     for (int j = 0; j < a->n; j++) share(k, R, a->w[j].rows, a->w[j].cols, a->r);
 }
 static void adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, float *const *dB, const void *const *dy, const void *xd, const void *h, void *dh, const struct adapted *a, int R) {
     factors(k, a);
     if (xd && a->n > 1) scratch(k, GRADIENT, (int64_t)a->n * a->r * a->w[0].cols, 4);
+    if (dx) e4m3(k, a, true, R);
 }
 static void dropout(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C) {}
 static void rmsnorm(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C) {}
@@ -168,7 +188,7 @@ enum kerr coador_cuda_open(struct dev **out, int index, const char **why) {
     *out = d;
     if (!d || !k) return *why = "out of memory", K_NOMEM;
     *k = (struct kctx){.total = mib("CARD_MIB", 1024), .hidden = mib("CARD_HIDDEN", 0), .used = CONTEXT, .wide = !getenv("CARD_OLD")};
-    *d = (struct dev){.name = "cuda:0", .act = DT_BF16, .ctx = k, .alloc = card_alloc, .alloc_paged = getenv("CARD_NO_PAGES") ? NULL : card_alloc_paged, .free = card_free, .upload = card_move, .download = card_move,
+    *d = (struct dev){.name = "cuda:0", .act = DT_BF16, .e4m3 = k->wide, .ctx = k, .alloc = card_alloc, .alloc_paged = getenv("CARD_NO_PAGES") ? NULL : card_alloc_paged, .free = card_free, .upload = card_move, .download = card_move,
         .copy = card_copy, .zero = card_zero, .host_alloc = host_alloc, .host_free = host_free, .fetch = card_move, .event_record = event_record,
         .event_wait = event_wait, .graph_begin = graph_begin, .map_host = map_host, .unmap_host = unmap_host, .memory_info = memory_info, .own_bytes = own_bytes,
         .granule = CUDA_GRANULE, .sync = card_sync, .error_text = error_text, .close = card_close, .linear = linear, .linear_dx = linear_dx,

@@ -33,7 +33,19 @@ within "layers computed again" --model nf4 --rank 16 --recompute layer --tokens-
 within "a rank that 8 does not divide" --model nf4 --rank 12 --tokens-per-pass 4096
 within "moments on the host" --model nf4 --rank 64 --tokens-per-pass 4096 --paged-moments
 within "by the notebook's optimiser" --model nf4 --rank 64 --tokens-per-pass 4096 --set optim=paged_adamw_32bit
+within "fp8, of bf16" --model bf16 --rank 16 --compute fp8 --tokens-per-pass 4096
+within "fp8, of bf16, dropout" --model bf16 --rank 16 --dropout 0.1 --compute fp8 --tokens-per-pass 1024
+within "fp8, of NF4" --model nf4 --rank 16 --compute fp8 --tokens-per-pass 4096
+train --model bf16 --rank 16 --compute fp8 --set save_steps=1 --overwrite -o fp8 rows.jsonl 2>err
+ok "fp8 is said" grep -q 'computing on cuda:0, products with the frozen linears in fp8' err
+exits "and is of the training" 3 'cannot resume: compute is "fp8" in the checkpoint and not set now' train --model bf16 --rank 16 --set save_steps=1 --resume -o fp8 rows.jsonl
+train --model bf16 --rank 16 --set save_steps=1 --overwrite -o auto rows.jsonl 2>err
+exits "which is not begun without it" 3 'cannot resume: compute is not set in the checkpoint and "fp8" now' train --model bf16 --rank 16 --compute fp8 --set save_steps=1 --resume -o auto rows.jsonl
+exits "fp8 of some linears" 2 'compute fp8: an adapter on every linear is expected .*, k_proj has none' train --model bf16 --targets '[q_proj, v_proj]' --compute fp8 --overwrite -o out rows.jsonl
+exits "fp8 of a rank that 8 does not divide" 3 'compute fp8: q_proj of 512 × 512, rank 12: expected' train --model bf16 --rank 12 --compute fp8 --overwrite -o out rows.jsonl
+exits "fp8 with a mask a module" 2 'compute fp8: lora_dropout_per_module is on' train --model bf16 --rank 16 --dropout 0.1 --set lora_dropout_per_module=true --compute fp8 --overwrite -o out rows.jsonl
 export CARD_OLD=1
+exits "fp8 before Hopper" 5 'compute fp8: cuda:0 has no products in fp8: a card of compute capability 9.0 has' train --model bf16 --rank 16 --compute fp8 --overwrite -o out rows.jsonl
 within "a card before Hopper" --model nf4 --rank 16 --tokens-per-pass 4096
 within "the same, one mask a module" --model nf4 --rank 16 --dropout 0.1 --set lora_dropout_per_module=true --tokens-per-pass 2048
 unset CARD_OLD

@@ -43,6 +43,7 @@ exits "no model" 2 "model M is missing" $coador lora-train -o row "$D/rows.jsonl
 exits "no directory" 2 "o DIR is missing" $lt "$D/rows.jsonl"
 exits "two inputs from -" 2 "standard input .* named twice" $run --eval - -o row -
 exits "another device" 5 "device tpu: " $run --device tpu -o row "$D/rows.jsonl"
+exits "fp8 on a CPU" 5 "compute fp8: cpu has no products in fp8: a card of compute capability 9.0 has" $run --device cpu --compute fp8 -o row "$D/rows.jsonl"
 exits "rows beyond the context" 3 "max_length is 300, expected at most the model's context of 256" $run --max-length 300 -o row "$D/rows.jsonl"
 printf 'warmup_ratio: 0.03\nlr_scheduler_type: constant\noptim: paged_adamw_32bit\nbf16: true\n' >c.yaml
 ok "a notebook's idle fields" $run --config c.yaml -o idle "$D/rows.jsonl"
