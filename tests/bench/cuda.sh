@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA card: the ops against their reference, training parity with the CPU, and the speed table of a
 # random Llama-3.2-1B. One JSON line a row on stdout, all else on stderr; 0 when every test passed.
-# usage: cuda.sh BUILD [PART ...]     parts: ops parity products speed memory lengths profile sanitize (default: ops parity speed)
+# usage: cuda.sh BUILD [PART ...]     parts: ops parity products speed fp8 memory lengths profile sanitize (default: ops parity speed)
 # BUILD: made by `make CUDA=1 all tests BUILD/tests/bench/cuda_decode BUILD/tests/bench/cuda_ops BUILD/tests/bench/cuda_memory`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
 # tests/oracle/shorten_gguf.py), else FETCHED's. NF4=1 adds the rows of the quantised base. Needs CUDA's libraries and 16 GB of
 # memory; jq is not needed, python3 only for `profile`.
@@ -106,13 +106,41 @@ speed() {
     rows 96 2048 0 >"$work/long"
     rows 384 340 60 >"$work/notebook"
     train "8 x 2048, bf16, dropout 0" "$work/model" "$work/long" 12 8 16384 0
+    train "8 x 2048, fp8, dropout 0" "$work/model" "$work/long" 12 8 16384 0 --compute fp8
     train "notebook rows, bf16, dropout 0.1" "$work/model" "$work/notebook" 24 16 8192 0.1
     if [ -n "${NF4:-}" ] && nf4; then
         train "8 x 2048, NF4, dropout 0" "$work/nf4" "$work/long" 12 8 16384 0
+        train "8 x 2048, NF4, fp8, dropout 0" "$work/nf4" "$work/long" 12 8 16384 0 --compute fp8
         train "notebook rows, NF4, dropout 0.1" "$work/nf4" "$work/notebook" 24 16 8192 0.1
         generation "$work/nf4"
     fi
     generation "$work/model"
+}
+
+# Records of 30 lines each of this project's own text: texts FILE ...
+texts() {
+    awk 'function put() { if (s != "") print "{\"text\":\"" s "\"}"; s = ""; n = 0 }
+        FNR == 1 || n == 30 { put() }
+        { gsub(/[\\]/, "/"); gsub(/"/, "\047"); gsub(/[[:cntrl:]]/, " "); s = s $0 "\\n"; n++ }
+        END { put() }' "$@"
+}
+
+fp8() { # what fp8 does to a training: the losses of the same rows in bf16 and fp8, then of rows that were not trained
+    local model=${CARD_MODEL:-$FETCHED/SmolLM2-135M-Instruct.Q4_1.gguf} how
+    (cd "$src" && texts man/*.1 common/*/*.c kernels/*/*.c* tools/*.c) >"$work/texts"
+    (cd "$src" && texts ./*.md kernels/cuda/NOTES.md man/*.5) >"$work/others"
+    for how in auto fp8; do
+        "$tools/lora-train" --model "$model" --device "$COADOR_DEVICE" --rank 16 --alpha 32 --targets all-linear --dropout 0.1 --batch 8 --accumulation 1 --loss all \
+            --compute $how --lr 2e-4 --max-steps "${STEPS:-200}" --set logging_steps=10 --max-length 512 --overlong truncate --eval "$work/others" --set eval_steps=100000 \
+            --overwrite -o "$work/curve-$how" "$work/texts" >&2 || { failed=1; return; }
+    done
+    awk -v card="$card" 'function field(k,   s) { s = $0; if (!sub(".*\"" k "\": *", "", s)) return ""; sub("[,}].*", "", s); return s }
+        { k = /"eval_loss"/ ? "eval_loss" : "loss"; at = field("step"); v = field(k) }
+        NR == FNR { base[k at] = v; next }
+        { d = v / base[k at] - 1; if (k == "loss" && (d < 0 ? -d : d) > most) most = d < 0 ? -d : d
+          printf "{\"step\":%d,\"%s\":%s,\"in fp8\":%s,\"off\":%.5f}\n", at, k, base[k at], v, d }
+        END { printf "{\"fp8\":\"loss curve\",\"largest difference\":%.5f,\"card\":\"%s\"}\n", most, card; exit !(most < 0.02) }' \
+        "$work/curve-auto/metrics.jsonl" "$work/curve-fp8/metrics.jsonl" || failed=1
 }
 
 products() { # the products of a layer, alone and with LoRA; what memory bounds
@@ -124,7 +152,7 @@ profile() { # time by kernel of one step, under ncu (which runs kernels one by o
     rows 24 2048 0 >"$work/long"
     ncu --metrics gpu__time_duration.sum --csv --log-file "$work/ncu.csv" --launch-skip "${SKIP:-0}" --launch-count "${COUNT:-8000}" \
         "$tools/lora-train" --model "$work/model" --device "$COADOR_DEVICE" --rank 16 --alpha 64 --targets all-linear --dropout 0 --batch 8 --accumulation 1 \
-        --max-steps 1 --tokens-per-pass 16384 --loss all --lr 1e-4 --no-shuffle --overwrite --quiet -o "$work/adapter" "$work/long" >&2
+        --max-steps 1 --tokens-per-pass 16384 --loss all --lr 1e-4 --no-shuffle --compute "${COMPUTE:-auto}" --overwrite --quiet -o "$work/adapter" "$work/long" >&2
     python3 - "$work/ncu.csv" <<'PY'
 import collections, csv, json, sys
 lines = [l for l in open(sys.argv[1]) if l.startswith('"')]
@@ -175,7 +203,7 @@ for part in $parts; do
     case $part in
     ops) tests kernels ops linear adapted weight attention distill ;;
     parity) tests model card ;;
-    products | speed | memory | lengths | profile | sanitize) "$part" ;;
+    products | speed | fp8 | memory | lengths | profile | sanitize) "$part" ;;
     *) echo "cuda.sh: no part $part" >&2; exit 2 ;;
     esac
 done

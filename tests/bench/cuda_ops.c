@@ -1,5 +1,5 @@
 /* Speed of a card's products at the shape of Llama-3.2-1B, 16,384 rows, rank 16: JSON lines of TFLOP/s of the frozen products, alone
-   (linear, linear_dx: cuBLASLt) and with LoRA's shares and gradients (adapted, adapted_bwd).
+   (linear, linear_dx: cuBLASLt) and with LoRA's shares and gradients (adapted, adapted_bwd, and those in e4m3).
    cuda_ops DEVICE [ROWS] */
 #include "tests/bench/bench.h"
 
@@ -72,6 +72,9 @@ int main(int argc, char **argv) {
         make(&w, &shapes[i]);
         timed("linear", &shapes[i], &w, products);
         timed("adapted", &shapes[i], &w, adapted);
+        w.a.e4m3 = d->e4m3;
+        if (d->e4m3) timed("adapted e4m3", &shapes[i], &w, adapted), timed("adapted_bwd e4m3", &shapes[i], &w, adapted_bwd);
+        w.a.e4m3 = false;
         timed("linear_dx", &shapes[i], &w, products_dx);
         timed("adapted_bwd", &shapes[i], &w, adapted_bwd);
     }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define MIN_COSINE 0.9995 /* of every tensor's gradient */
+#define MIN_COSINE_E4M3 0.96
 #define MIN_LOGITS_COSINE 0.9999
 #define LOSS_TOLERANCE 0.01 /* relative, of one pass, and of each step of a run */
 #define SIGNS_KEPT 0.999
@@ -160,7 +161,7 @@ static double pass(struct side *s, const struct packed *b, int step, bool update
 }
 
 /* Smallest cosine between the two sides' gradients of a tensor. */
-static void check_cosines(struct pair *p, const char *what) {
+static void check_cosines(struct pair *p, const char *what, double least) {
     size_t bytes = (size_t)p->n * sizeof(float);
     float *g[2] = {xmalloc(bytes), xmalloc(bytes)};
     double worst = 1;
@@ -173,29 +174,44 @@ static void check_cosines(struct pair *p, const char *what) {
         double xy = 0, xx = 0, yy = 0;
         for (int64_t i = at; i < at + n; i++) xy += (double)g[0][i] * g[1][i], xx += (double)g[0][i] * g[0][i], yy += (double)g[1][i] * g[1][i];
         double cosine = xy / sqrt(xx * yy), length = sqrt(yy / xx);
-        below += !(cosine >= MIN_COSINE);
-        if (!(cosine >= MIN_COSINE)) print_message("# %s: %s %c: cosine %.6f, length %.4f of the CPU's\n", what, lora_module_name(t / 2 / N_SITES, (enum site)(t / 2 % N_SITES)), "AB"[t % 2], cosine, length);
+        below += !(cosine >= least);
+        if (!(cosine >= least)) print_message("# %s: %s %c: cosine %.6f, length %.4f of the CPU's\n", what, lora_module_name(t / 2 / N_SITES, (enum site)(t / 2 % N_SITES)), "AB"[t % 2], cosine, length);
         worst = cosine < worst || isnan(cosine) ? cosine : worst;
     }
-    print_message("# %s: smallest cosine %.6f of %d tensors, %d below %g\n", what, worst, 2 * N_SITES * a->L, below, MIN_COSINE);
-    assert_true(worst >= MIN_COSINE);
+    print_message("# %s: smallest cosine %.6f of %d tensors, %d below %g\n", what, worst, 2 * N_SITES * a->L, below, least);
+    assert_true(worst >= least);
     free(g[0]);
     free(g[1]);
 }
 
-static void gradients(double dropout, const char *what) {
+/* The card's side in fp8, where it can. */
+static void use_e4m3(struct side *s) {
+    struct err e = ERR_INIT;
+    struct pass_size size = pass_size(&s->m->cfg, MAX_ROWS, MAX_SEQS, KEEP_ALL, 0);
+    size.e4m3 = true;
+    if (llama_e4m3_able(s->d, &e) < 0) {
+        print_message("# SKIP %s\n", e.msg);
+        skip();
+    }
+    llama_pass_free(s->pass);
+    if (!(s->pass = llama_pass_sized(s->m, &s->a->cfg, &size, &e))) fail_msg("%s", e.msg);
+}
+
+static void gradients(double dropout, bool e4m3, const char *what) {
     struct pair p;
     struct packed b;
     pair_open(&p, dropout, true);
+    if (e4m3) use_e4m3(&p.s[CARD]);
     pack(&b, &p.texts, 0, MAX_SEQS);
     double cpu = pass(&p.s[CPU], &b, 0, false), card = pass(&p.s[CARD], &b, 0, false);
     print_message("# %s: %d tokens, loss %.5f, on the card %.5f\n", what, b.R, cpu, card);
     assert_true(fabs(card - cpu) <= LOSS_TOLERANCE * cpu);
-    check_cosines(&p, what);
+    check_cosines(&p, what, e4m3 ? MIN_COSINE_E4M3 : MIN_COSINE);
     pair_close(&p);
 }
-static void test_gradients(void **state) { gradients(0, "gradients"); }
-static void test_gradients_dropout(void **state) { gradients(0.1, "gradients with dropout"); }
+static void test_gradients(void **state) { gradients(0, false, "gradients"); }
+static void test_gradients_dropout(void **state) { gradients(0.1, false, "gradients with dropout"); }
+static void test_gradients_e4m3(void **state) { gradients(0, true, "gradients in fp8"); }
 
 /* Sum of |CPU's| over elements whose signs agree, less those that do not, of the whole sum: what a step of signs keeps. */
 static double signs_kept(const float *cpu, const float *card, int64_t n) {
@@ -390,6 +406,6 @@ static void test_choose(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step), cmocka_unit_test(test_decode), cmocka_unit_test(test_choose_steps), cmocka_unit_test(test_choose),
-        cmocka_unit_test(test_gradients), cmocka_unit_test(test_gradients_dropout), cmocka_unit_test(test_steps), cmocka_unit_test(test_same_bytes)};
+        cmocka_unit_test(test_gradients), cmocka_unit_test(test_gradients_dropout), cmocka_unit_test(test_gradients_e4m3), cmocka_unit_test(test_steps), cmocka_unit_test(test_same_bytes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
