@@ -83,7 +83,7 @@ static bool can_page(int index) {
 /* Work queued before may still use the memory: cudaFree waits for it. */
 static void dev_free(struct kctx *k, void *p) {
     cuda_flush(k);
-    cuda_e4m3_forget(k);
+    if (p) cuda_e4m3_forget(k, p);
     for (int i = k->n_blocks - 1; i >= 0; i--) {
         if (k->blocks[i] != p) continue;
         cudaFree(p);
@@ -217,7 +217,7 @@ static void dev_close(struct dev *d) {
     cudaStreamSynchronize(k->stream);
     for (int i = 0; i < k->n_blocks; i++) cudaFree(k->blocks[i]);
     for (int i = 0; i < N_SCRATCH; i++) cudaFree(k->scratch[i]);
-    cuda_e4m3_forget(k);
+    cuda_e4m3_forget(k, NULL);
     cudaFree(k->workspace);
     if (k->lt) cublasLtDestroy(k->lt);
     if (k->stream) cudaStreamDestroy(k->stream);

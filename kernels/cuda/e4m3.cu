@@ -159,9 +159,11 @@ static bool make(struct kctx *k, const struct e4m3 *to, const struct adapted *a,
 
 static struct e4m3 within(void *p, int64_t rows, int64_t cols) { return {(uint8_t *)p, p ? (float *)((char *)p + cuda_e4m3_values(rows, cols)) : NULL}; }
 
+/* An entry, empty where there was none; NULL: no room. */
 static struct kept_e4m3 *kept(struct kctx *k, const void *of, bool back) {
     for (int i = 0; i < k->n_kept; i++)
         if (k->kept[i].of == of && k->kept[i].back == back) return &k->kept[i];
+    if (k->capturing) return NULL; /* a pass is run before it is captured */
     if (k->n_kept == k->cap_kept) {
         int cap = k->cap_kept ? 2 * k->cap_kept : 64;
         void *v = realloc(k->kept, (size_t)cap * sizeof *k->kept);
@@ -195,14 +197,18 @@ static bool weights(struct kctx *k, struct e4m3 *w, const struct adapted *a, boo
     return *w = x->w, true;
 }
 
-void cuda_e4m3_forget(struct kctx *k) {
-    for (int i = 0; i < k->n_kept; i++) {
+void cuda_e4m3_forget(struct kctx *k, const void *of) {
+    for (int i = k->n_kept - 1; i >= 0; i--) {
+        if (of && k->kept[i].of != of) continue;
         cudaFree(k->kept[i].w.q);
         cudaFree(k->kept[i].w.scale);
+        k->kept[i] = k->kept[--k->n_kept];
+        k->scratch_moves++; /* graphs hold the addresses */
     }
+    if (of) return;
     free(k->kept);
     k->kept = NULL;
-    k->n_kept = k->cap_kept = 0;
+    k->cap_kept = 0;
 }
 
 /* ---- products ---- */

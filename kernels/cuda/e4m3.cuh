@@ -6,7 +6,7 @@
 static inline bool cuda_e4m3_fits(const struct kctx *, const struct adapted *, int) { return false; }
 static inline void cuda_e4m3_forward(struct kctx *, const void *, void *const *, const void *, const void *, const act16 *const *, const struct adapted *, int) {}
 static inline void cuda_e4m3_backward(struct kctx *, void *, const void *const *, const act16 *, const act16 *, const struct adapted *, int) {}
-static inline void cuda_e4m3_forget(struct kctx *) {}
+static inline void cuda_e4m3_forget(struct kctx *, const void *) {}
 #else
 /* Whether rows and shapes are for it; if not, the same products are taken in bf16. */
 bool cuda_e4m3_fits(const struct kctx *k, const struct adapted *a, int R);
@@ -14,7 +14,7 @@ bool cuda_e4m3_fits(const struct kctx *k, const struct adapted *a, int R);
 void cuda_e4m3_forward(struct kctx *k, const void *onto, void *const *y, const void *x, const void *h, const act16 *const *b, const struct adapted *a, int R);
 /* dx = Σ dy[j]·W[j], + dh·A with dh(R, n·r), A(n·r, K) unless dh is NULL */
 void cuda_e4m3_backward(struct kctx *k, void *dx, const void *const *dy, const act16 *dh, const act16 *A, const struct adapted *a, int R);
-/* Gives back the matrices that were kept: of weights that may be no more. */
-void cuda_e4m3_forget(struct kctx *k);
+/* Gives back what was kept of linears whose first has these values, which are no more; of NULL: of all. */
+void cuda_e4m3_forget(struct kctx *k, const void *of);
 #endif
 #endif
