@@ -44,6 +44,7 @@ struct dev_work {
     int64_t odd;         /* of one whose rank, rows or columns 8 does not divide */
     int64_t factors;     /* values of A and B of the linears of one input */
     int64_t stacked;     /* values of A of one input's, where they are several */
+    int64_t graph_layers; /* layers of a model's forward and backward that lie there as graphs */
     struct { /* adapted in e4m3, or layers 0: */
         int64_t layers, rows[4], cols[4]; /* of a layer's inputs, in their order: all linears together */
         bool keeps, decodes;              /* there are matrices of act's type, and others */

@@ -44,6 +44,7 @@ int pass_chunk(const struct pass_size *s, enum dtype act); /* rows of logits at 
 struct llama_pass *llama_pass_sized(const struct model *m, const struct lora_config *lora, const struct pass_size *size, struct err *e);
 struct llama_pass *llama_pass_new(const struct model *m, const struct lora_config *lora, int R, int S, enum kept kept, int chunk, struct err *e);
 void llama_pass_free(struct llama_pass *p);
+enum { LLAMA_GRAPHS = 12 }; /* shapes of a pass that are graphs at most: the one not used for longest gives way */
 /* Where the device has graphs a training pass pads its batches to shapes that come again, and runs a shape that it has met as a graph,
    which is launched faster. Off: launch by launch, the same bytes. */
 void llama_pass_graphs(struct llama_pass *p, bool on);

@@ -1,7 +1,7 @@
 /* A batch on its way to the device: checked, padded to a shape that comes again where passes are graphs, sent in one copy. */
 #include "common/model/llama_pass.h"
 
-enum { FINE = 64, COARSE = 256, FINE_UP_TO = 1024, LEAST_LONGEST = 128, ALIGN = 16 /* i32 */ };
+enum { FINE = 128, COARSE = 256, FINE_UP_TO = 2048, LEAST_LONGEST = 128, ALIGN = 16 /* i32 */ };
 
 /* Ids come from records, so they are checked here once more; the rest is the packer's promise. */
 static int check_batch(const struct llama_pass *p, const struct packed *b, struct err *e) {
@@ -44,7 +44,8 @@ static int longest_of(const struct packed *b) {
     return n;
 }
 
-/* The products of many rows work on 256 of them at a time: so coarse a step costs them nothing. */
+/* The products of many rows work on 256 of them at a time: so coarse a step costs them nothing. A small pass waits for its launches, not
+   for its rows. */
 static void pad_shape(struct llama_pass *p, const struct packed *b) {
     struct shape *s = &p->shape;
     s->R = up(b->R, b->R <= FINE_UP_TO ? FINE : COARSE);

@@ -3,7 +3,6 @@
 #include "common/model/llama_pass.h"
 #include <stdlib.h>
 
-enum { MOST_GRAPHS = 16 }; /* shapes; the one not used for longest gives way */
 struct graph_key { /* all that the launches of a pass depend on but the batch itself */
     struct shape shape; /* but cu */
     bool drops;
@@ -18,7 +17,7 @@ struct pass_graph {
     struct kgraph *part[N_PARTS];
 };
 struct pass_graphs {
-    struct pass_graph v[MOST_GRAPHS];
+    struct pass_graph v[LLAMA_GRAPHS];
     uint64_t clock;
 };
 
@@ -37,7 +36,7 @@ struct pass_graph *graphs_find(struct llama_pass *p, const struct run *r, const 
     struct graph_key key = {p->shape, r->drop != NULL, r->drop ? r->drop->seed : 0, r->a[0], grad};
     if (!all || !p->pads) return NULL;
     struct pass_graph *oldest = &all->v[0];
-    for (int i = 0; i < MOST_GRAPHS; i++) {
+    for (int i = 0; i < LLAMA_GRAPHS; i++) {
         struct pass_graph *g = &all->v[i];
         if (g->used && same_key(&g->key, &key)) {
             g->used = ++all->clock;
@@ -86,7 +85,7 @@ bool graphs_able(struct dev *d) {
 void llama_pass_graphs(struct llama_pass *p, bool on) {
     if (on && p->pads && !p->graphs) p->graphs = xcalloc(1, sizeof *p->graphs);
     if (on || !p->graphs) return;
-    for (int i = 0; i < MOST_GRAPHS; i++) forget(p->m->d, &p->graphs->v[i]);
+    for (int i = 0; i < LLAMA_GRAPHS; i++) forget(p->m->d, &p->graphs->v[i]);
     free(p->graphs);
     p->graphs = NULL;
 }

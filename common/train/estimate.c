@@ -56,7 +56,7 @@ static void count_e4m3(struct dev_work *w, const struct estimate_of *of) {
 }
 
 static struct dev_work work_of(const struct estimate_of *of, int rows, bool e4m3) {
-    struct dev_work w = {.rows = rows, .heads = of->c.H, .packed = of->packed};
+    struct dev_work w = {.rows = rows, .heads = of->c.H, .packed = of->packed, .graph_layers = (int64_t)LLAMA_GRAPHS * of->c.L};
     count_input(&w, of, SITE_Q, SITE_O);
     count_input(&w, of, SITE_O, SITE_GATE);
     count_input(&w, of, SITE_GATE, SITE_DOWN);

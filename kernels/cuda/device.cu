@@ -146,7 +146,7 @@ static enum kerr map_host(struct kctx *k, const void **dev, const void *host, si
     return rc;
 }
 static void unmap_host(struct kctx *k, const void *dev) { dev_free(k, (void *)(uintptr_t)dev); }
-static size_t own_bytes(struct kctx *k, const struct dev_work *n) { return k->opened + (n ? CUDA_CODE + cuda_scratch_bytes(n, k->wgmma) : 0); }
+static size_t own_bytes(struct kctx *k, const struct dev_work *n) { return k->opened + (n ? CUDA_CODE + cuda_scratch_bytes(n, k->wgmma) + (size_t)n->graph_layers * CUDA_GRAPH_LAYER : 0); }
 static enum kerr memory_info(struct kctx *k, size_t *free_bytes, size_t *total_bytes) { return answer(k, cudaMemGetInfo(free_bytes, total_bytes), "cudaMemGetInfo"); }
 
 /* ---- order ---- */

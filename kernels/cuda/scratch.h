@@ -6,6 +6,7 @@
 
 #define CUDA_GRANULE ((size_t)2 << 20)  /* blocks that are not small come in whole ones of these */
 #define CUDA_CODE ((size_t)8 << 20)     /* what is loaded when first used, after the card was opened: some 4 MiB on an H100 */
+#define CUDA_GRAPH_LAYER ((size_t)208 << 10) /* of a layer's forward and backward as graphs: some 70 kernels */
 #define CUDA_CONTEXT ((size_t)1 << 30)  /* more than that in use at opening is another program's */
 
 static inline size_t cuda_scratch_block(int64_t values, size_t each) {
