@@ -10,6 +10,8 @@ typedef void sumsq_fn(struct kctx *, double *out, const float *x, int64_t n, int
    zero, the sum of the squared losses, *loss_sq, is finite and *norm_sq was; else NaN, so that from a step that went wrong on
    none updates. 0 before the first step. */
 typedef void admit_fn(struct kctx *, double *norm_sq, const double *grad_sq, const double *loss_sq);
+/* g(n) f32 /= scale, of a loss that was scaled; a power of two. Of cards whose activations are f16. */
+typedef void unscale_fn(struct kctx *, float *g, int64_t n, double scale);
 struct adamw_step { /* double, as the scalars of PyTorch are: 1 - 0.999f is already off by 1e-5 */
     double lr, beta1, beta2, eps, weight_decay;
     double max_norm; /* 0: no clipping */

@@ -134,6 +134,7 @@ struct dev {
     decode_layer_fn *decode_layer;
     decode_head_fn *decode_head;
     choose_fn *choose;
+    unscale_fn *unscale;
 };
 
 /* What a block of so many bytes takes there. */

@@ -347,6 +347,7 @@ static void train(struct settings *s, const struct model *m, const struct chat *
     if (!r.ran) note("all %lld steps were done already", (long long)r.steps);
     if (r.ran) note("%lld steps over %lld rows, last loss %.4f, %.0f tokens/s, peak memory %.0f MiB", (long long)r.steps, (long long)rows->n, r.loss,
         r.seconds > 0 ? (double)r.tokens / r.seconds : 0, (double)memory_peak() / 1048576.0);
+    if (r.loss_scale.skipped) note("%lld steps did not update, for their gradients were not finite in f16; the loss scale is %g", (long long)r.loss_scale.skipped, r.loss_scale.scale);
     if (size.R < longest) size.R = longest;
     if (r.ran && of && m->d->own_bytes)
         note("memory of %s: %.0f MiB, estimated were %.0f", m->d->name, (double)estimate_held(of, r.device_free) / 1048576.0, (double)estimate_pass(of, &size).total / 1048576.0);

@@ -48,12 +48,20 @@ static int write_moments(const char *path, const struct training_tensors *t, str
     return rc;
 }
 
+static void put_loss_scale(struct buf *b, const struct loss_scale *s) {
+    buf_adds(b, ",\"loss_scale\":");
+    json_put_number(b, s->scale);
+    buf_addf(b, ",\"loss_scale_updates\":%lld,\"skipped_steps\":%lld,\"skipped_in_a_row\":%lld", (long long)s->updates, (long long)s->skipped, (long long)s->in_a_row);
+}
+
 static void put_state(struct buf *b, const struct progress_state *s, const char *identity, char hash[2][SHA256_HEX]) {
     buf_addf(b, "{\"format\":%d,\"step\":%lld,\"tokens\":%lld,\"window_loss\":", FORMAT, (long long)s->step, (long long)s->tokens);
     json_put_number(b, s->window_loss);
     buf_addf(b, ",\"window_steps\":%lld,\"best_step\":%lld,\"best_loss\":", (long long)s->window_steps, (long long)s->best_step);
     json_put_number(b, s->best_loss);
-    buf_addf(b, ",\"waited\":%lld,\"adapter_sha256\":\"%s\",\"optimizer_sha256\":\"%s\",\"identity\":%s}\n", (long long)s->waited, hash[0], hash[1], identity);
+    buf_addf(b, ",\"waited\":%lld", (long long)s->waited);
+    if (s->loss_scale.scale > 0) put_loss_scale(b, &s->loss_scale);
+    buf_addf(b, ",\"adapter_sha256\":\"%s\",\"optimizer_sha256\":\"%s\",\"identity\":%s}\n", hash[0], hash[1], identity);
 }
 
 static int fill(const char *tmp, const struct training_tensors *t, const struct progress_state *s, const char *identity, const char *base_name, struct err *e) {
@@ -175,6 +183,15 @@ static int get_real(const struct json *o, const char *key, double *out, struct e
     return 0;
 }
 
+/* Where gradients were scaled, which the identity tells */
+static int read_loss_scale(const struct json *o, struct loss_scale *s, struct err *e) {
+    *s = (struct loss_scale){0};
+    if (!json_get(json_get(o, "identity"), "activations")) return 0;
+    if (get_real(o, "loss_scale", &s->scale, e) < 0 || get_int(o, "loss_scale_updates", &s->updates, e) < 0 || get_int(o, "skipped_steps", &s->skipped, e) < 0) return -1;
+    if (!(s->scale >= 1)) return err_set(e, RC_INPUT, "state.json: loss_scale is %g, expected 1 or more", s->scale);
+    return get_int(o, "skipped_in_a_row", &s->in_a_row, e);
+}
+
 static int read_state(const struct json *o, struct progress_state *s, struct err *e) {
     int64_t format;
     if (get_int(o, "format", &format, e) < 0) return -1;
@@ -182,7 +199,7 @@ static int read_state(const struct json *o, struct progress_state *s, struct err
     if (get_int(o, "step", &s->step, e) < 0 || get_int(o, "tokens", &s->tokens, e) < 0 || get_int(o, "window_steps", &s->window_steps, e) < 0 ||
         get_int(o, "best_step", &s->best_step, e) < 0 || get_int(o, "waited", &s->waited, e) < 0)
         return -1;
-    return get_real(o, "window_loss", &s->window_loss, e) < 0 || get_real(o, "best_loss", &s->best_loss, e) < 0 ? -1 : 0;
+    return get_real(o, "window_loss", &s->window_loss, e) < 0 || get_real(o, "best_loss", &s->best_loss, e) < 0 ? -1 : read_loss_scale(o, &s->loss_scale, e);
 }
 
 static int check_file(const char *path, const char *name, const struct json *hash, struct err *e) {

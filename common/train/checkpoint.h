@@ -7,15 +7,17 @@
 #include "common/io/buf.h"
 #include "common/io/sha256.h"
 #include "common/model/lora.h"
+#include "common/train/loss_scale.h"
 
 struct progress_state {      /* where a training stands */
-    int64_t step;            /* updates done */
+    int64_t step;            /* steps done */
     int64_t tokens;          /* tokens of all rows seen */
     double window_loss;      /* sum of step losses since the last metrics line, and how many */
     int64_t window_steps;
     int64_t best_step;       /* 0: none yet */
     double best_loss;
     int64_t waited;          /* evaluations since one improved by more than the threshold */
+    struct loss_scale loss_scale;
 };
 
 /* The adapter and its moments, all (a->n) f32 on the device; exp_avg and exp_avg_sq are the caller's. */

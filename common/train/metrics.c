@@ -77,6 +77,10 @@ int metrics_step(struct metrics *m, const struct metrics_step *s, struct err *e)
     put_real(&b, "loss", s->loss);
     put_real(&b, "grad_norm", s->grad_norm);
     put_real(&b, "lr", s->lr);
+    if (s->loss_scale > 0) {
+        put_real(&b, "loss_scale", s->loss_scale);
+        buf_addf(&b, ",\"skipped_steps\":%lld", (long long)s->skipped);
+    }
     buf_addf(&b, ",\"tokens\":%lld,\"tok_s\":%.1f,\"rss\":%zu}\n", (long long)s->tokens, s->tok_s, memory_resident());
     return put_line(m, &b, e);
 }

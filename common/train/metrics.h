@@ -18,6 +18,8 @@ struct metrics_step {
     double epoch, loss, grad_norm, lr;
     int64_t tokens; /* seen in all */
     double tok_s;   /* since the last line */
+    double loss_scale; /* 0: none, and no such fields */
+    int64_t skipped;   /* steps without an update, in all */
 };
 int metrics_step(struct metrics *m, const struct metrics_step *s, struct err *e);
 int metrics_eval(struct metrics *m, int64_t step, double epoch, double eval_loss, int64_t trained, double seconds, struct err *e);

@@ -83,7 +83,7 @@ static struct queued_pass *add_pass(struct steps *s, struct queued *q, const str
     }
     struct queued_pass *p = &q->pass[q->n++];
     p->M = b->packed.M;
-    memcpy(p->scale, b->packed.scale, (size_t)p->M * sizeof *p->scale);
+    for (int i = 0; i < p->M; i++) p->scale[i] = b->packed.scale[i] * (float)loss_scale_factor(s->of.loss_scale);
     return p;
 }
 
@@ -92,16 +92,21 @@ static int queue_pass(struct steps *s, struct queued *q, const struct feed_pass 
     struct dropout_run drop = {(uint64_t)set->seed, (uint32_t)f->step};
     struct queued_pass *p = add_pass(s, q, &f->b, e);
     if (!p) return -1;
+    struct packed b = f->b.packed;
+    b.scale = p->scale;
     q->tokens += f->b.tokens;
-    return llama_train_queued(s->of.pass, s->of.tensors.a, &f->b.packed, set->lora_dropout > 0 ? &drop : NULL, s->grad, p->losses, s->sums + LOSS_SQ, e);
+    return llama_train_queued(s->of.pass, s->of.tensors.a, &b, set->lora_dropout > 0 ? &drop : NULL, s->grad, p->losses, s->sums + LOSS_SQ, e);
 }
 
 static void queue_update(struct steps *s, int64_t step) {
     const struct settings *set = s->of.settings;
     const struct training_tensors *t = &s->of.tensors;
+    const struct loss_scale *scale = s->of.loss_scale;
     struct dev *d = s->d;
-    struct adamw_step u = {(float)schedule_lr(s->of.schedule, step - 1), (float)set->beta1, (float)set->beta2, (float)set->eps, (float)set->weight_decay,
-        (float)set->max_grad_norm, (int)step};
+    int64_t update = step - scale->skipped;
+    struct adamw_step u = {(float)schedule_lr(s->of.schedule, update - 1), (float)set->beta1, (float)set->beta2, (float)set->eps, (float)set->weight_decay,
+        (float)set->max_grad_norm, (int)update};
+    if (scale->scale > 0) d->unscale(d->ctx, s->grad, t->a->n, scale->scale);
     d->sumsq(d->ctx, s->sums + GRAD_SQ, s->grad, t->a->n, 0);
     d->admit(d->ctx, s->sums + ADMITTED, s->sums + GRAD_SQ, s->sums + LOSS_SQ);
     d->adamw(d->ctx, t->a->p, t->exp_avg, t->exp_avg_sq, s->grad, t->a->n, &u, s->sums + ADMITTED);
@@ -116,7 +121,8 @@ int steps_queue(struct steps *s, struct err *e) {
     q->n = 0;
     q->tokens = 0;
     enum kerr k = d->zero(d->ctx, s->grad, bytes);
-    if (!k) k = d->zero(d->ctx, s->sums + LOSS_SQ, sizeof *s->sums);
+    int sums = s->of.loss_scale->scale > 0 ? 2 : 1; /* ADMITTED too: a step that was skipped is no end */
+    if (!k) k = d->zero(d->ctx, s->sums + LOSS_SQ, (size_t)sums * sizeof *s->sums);
     if (dev_err(d, k, e, "gradients", bytes) < 0) return -1;
     do {
         f = feed_next(s->of.feed);
@@ -142,5 +148,6 @@ int steps_settle(struct steps *s, struct step_result *r, struct err *e) {
     *r = (struct step_result){.step = s->settled, .tokens = q->tokens, .grad_norm = sqrt(*q->grad_sq)};
     for (int i = 0; i < q->n; i++)
         for (int m = 0; m < q->pass[i].M; m++) r->loss += (double)q->pass[i].scale[m] * (double)q->pass[i].losses[m];
+    r->loss /= loss_scale_factor(s->of.loss_scale);
     return 0;
 }

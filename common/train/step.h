@@ -14,6 +14,7 @@ struct steps_of { /* all borrowed */
     struct llama_pass *pass;
     struct feed *feed;
     int64_t done; /* steps done before */
+    const struct loss_scale *loss_scale; /* where it is on it changes between steps, so the next is queued when the last is settled */
 };
 struct step_result {
     int64_t step, tokens; /* tokens of its rows */

@@ -87,7 +87,7 @@ static int open_steps(struct run *r, struct err *e) {
     const struct feed_of feed = {r->j->rows, (enum sampling)s->sampling, (uint64_t)s->seed, s->batch * s->accumulation, r->at.step, r->total, r->max_rows, r->max_seqs,
         s->distill_alpha, r->ahead};
     if (!(r->feed = feed_open(&feed, e))) return -1;
-    const struct steps_of steps = {s, &r->schedule, r->t, r->pass, r->feed, r->at.step};
+    const struct steps_of steps = {s, &r->schedule, r->t, r->pass, r->feed, r->at.step, &r->at.loss_scale};
     return (r->steps = steps_open(&steps, e)) ? 0 : out_of_room(e);
 }
 
@@ -106,7 +106,7 @@ static void make_identity(struct run *r) {
     }
     if (j->e4m3) buf_adds(b, "\"compute\":\"fp8\",");
     settings_put(r->s, j->a->cfg.sites, b);
-    buf_addf(b, ",\"initial_adapter\":\"%s\",\"device\":\"%s\",\"tokens_per_pass\":%d}", r->initial, r->d->name, j->tokens_per_pass);
+    buf_addf(b, ",\"initial_adapter\":\"%s\",\"device\":\"%s\",\"tokens_per_pass\":%d%s}", r->initial, r->d->name, j->tokens_per_pass, r->d->act == DT_F16 ? ",\"activations\":\"f16\"" : "");
 }
 
 static void say_lines(const struct run *r, struct buf *lines) {
@@ -126,7 +126,7 @@ static int begin(struct run *r, struct err *e) {
     make_identity(r);
     if (checkpoint_clean(j->dir, e) < 0) return -1;
     if (j->resume) found = checkpoint_resume(j->dir, &r->t, &r->at, r->identity.p, j->or_anew, &remarks, e);
-    if (!found) r->at = (struct progress_state){0};
+    if (!found) r->at = (struct progress_state){.loss_scale = loss_scale_start(r->d->act)};
     if (found > 0) buf_addf(&remarks, "resumed after step %lld of %lld\n", (long long)r->at.step, (long long)r->total);
     if (j->resume && !found) buf_adds(&remarks, "no checkpoint to resume from: beginning with step 1\n");
     say_lines(r, &remarks);
@@ -164,13 +164,23 @@ static int check_norm(struct run *r, struct err *e) {
     return 0;
 }
 
+/* A gradient that is not finite where the loss is scaled: the device did not update. Else what is wrong is an alarm. */
+static int check_step(struct run *r, struct err *e) {
+    struct loss_scale s = r->at.loss_scale;
+    bool skipped = s.scale > 0 && isfinite(r->loss) && !isfinite(r->grad_norm);
+    if (!skipped && check_norm(r, e) < 0) return -1;
+    if (s.scale > 0 && loss_scale_after(&s, r->at.step + 1, !skipped, e) < 0) return -1;
+    r->at.loss_scale = s;
+    return 0;
+}
+
 /* The oldest step that is queued becomes the one where the training stands. */
 static int settle(struct run *r, struct err *e) {
     struct step_result x;
     if (steps_settle(r->steps, &x, e) < 0) return out_of_room(e);
     r->loss = x.loss;
     r->grad_norm = x.grad_norm;
-    if (check_norm(r, e) < 0) return alarmed(r, e);
+    if (check_step(r, e) < 0) return alarmed(r, e);
     r->at.step++;
     r->at.tokens += x.tokens;
     r->window_tokens += x.tokens;
@@ -227,8 +237,10 @@ static bool stops_early(const struct run *r) { return r->s->patience && r->at.wa
 static int log_step(struct run *r, struct err *e) {
     if (r->at.step % r->s->logging_steps && r->at.step != r->total) return 0;
     double now = now_seconds(), seconds = now - r->window_t0;
+    const struct loss_scale *scale = &r->at.loss_scale;
+    int64_t updates = r->at.step - scale->skipped;
     struct metrics_step m = {r->at.step, epoch_at(r), r->at.window_loss / (double)r->at.window_steps, r->grad_norm,
-        schedule_lr(&r->schedule, r->at.step - 1), r->at.tokens, seconds > 0 ? (double)r->window_tokens / seconds : 0};
+        schedule_lr(&r->schedule, updates ? updates - 1 : 0), r->at.tokens, seconds > 0 ? (double)r->window_tokens / seconds : 0, scale->scale, scale->skipped};
     r->at.window_loss = 0;
     r->at.window_steps = r->window_tokens = 0;
     r->window_t0 = now;
@@ -245,13 +257,14 @@ static void show(struct run *r, struct progress *p) {
     char text[120];
     double seconds = now_seconds() - p->t0;
     int n = snprintf(text, sizeof text, "%.0f tokens/s loss %.4f", seconds > 0 ? (double)(r->at.tokens - r->tokens0) / seconds : 0, r->loss);
-    if (r->evaluated) snprintf(text + n, sizeof text - (size_t)n, " eval %.4f", r->eval_loss);
+    if (r->evaluated) n += snprintf(text + n, sizeof text - (size_t)n, " eval %.4f", r->eval_loss);
+    if (r->at.loss_scale.skipped) snprintf(text + n, sizeof text - (size_t)n, " skipped %lld", (long long)r->at.loss_scale.skipped);
     progress_at(p, r->at.step, text);
 }
 
-/* Whether the adapter that a step leaves is looked at, so that no later one may be queued. */
+/* Whether the adapter that a step leaves is looked at, or the next one's loss scale hangs on it, so that no later one may be queued. */
 static bool rests_after(const struct run *r, int64_t step) {
-    return !r->ahead || step == r->total || step % r->s->save_steps == 0 || eval_due(r, step) || *r->j->stop;
+    return !r->ahead || r->at.loss_scale.scale > 0 || step == r->total || step % r->s->save_steps == 0 || eval_due(r, step) || *r->j->stop;
 }
 
 static int settle_down_to(struct run *r, int64_t left, struct progress *p, struct err *e) {
@@ -337,6 +350,7 @@ int train_run(const struct train_job *j, struct train_result *out, struct err *e
     out->ran = r.at.step - r.step0;
     out->tokens = r.at.tokens - r.tokens0;
     out->loss = r.loss;
+    out->loss_scale = r.at.loss_scale;
     out->seconds = now_seconds() - t0;
     release(&r);
     return rc;

@@ -44,10 +44,11 @@ struct train_result {
     int64_t kept;            /* step of the adapter in a: the best one's, or `steps` */
     int64_t tokens;          /* seen in this run (a resumed run counts from its checkpoint) */
     double seconds, loss;
+    struct loss_scale loss_scale; /* at the end */
     size_t device_free;      /* bytes of device memory free while all of it was held */
     double eval_loss;        /* of the adapter in a; NaN where it was not evaluated */
 };
-/* 0 and *r, or -1: an alarm is RC_NEGATIVE (gradient norm zero or not finite, loss not finite, adapter unchanged); what
+/* 0 and *r, or -1: an alarm is RC_NEGATIVE (gradient norm zero, or not finite where loss_scale.h does not take it for a scale too large, loss not finite, adapter unchanged); what
    was good before it stands as a checkpoint, which the text names. */
 int train_run(const struct train_job *j, struct train_result *r, struct err *e);
 /* Steps an epoch and in all. */

@@ -177,5 +177,6 @@ swiglu_bwd_again_fn cuda_swiglu_bwd_again;
 decode_layer_fn cuda_decode_layer;
 decode_head_fn cuda_decode_head;
 choose_fn cuda_choose;
+unscale_fn cuda_unscale;
 }
 #endif

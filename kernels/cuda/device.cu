@@ -268,6 +268,7 @@ static void set_ops(struct dev *d) {
     d->decode_layer = cuda_decode_layer;
     d->decode_head = cuda_decode_head;
     d->choose = cuda_choose;
+    d->unscale = cuda_unscale;
 }
 
 static char reason[300]; /* why the last open failed, or what is to be said of the card */

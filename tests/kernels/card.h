@@ -3,21 +3,11 @@
 #ifndef COADOR_TESTS_CARD_H
 #define COADOR_TESTS_CARD_H
 #include "kernels/device.h"
+#include "tests/kernels/act.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Of the 16-bit type t of a card's activations */
-static inline uint16_t act_of(enum dtype t, float x) { return t == DT_F16 ? f32_to_f16(x) : f32_to_bf16(x); }
-static inline float act_value(enum dtype t, uint16_t h) { return t == DT_F16 ? f16_to_f32(h) : bf16_to_f32(h); }
-/* Rounding's largest error at 1, and what is nearest to 0 */
-static inline double act_unit(enum dtype t) {
-    double u = 1;
-    while (act_value(t, act_of(t, (float)(1 + u))) > 1) u /= 2;
-    return u;
-}
-static inline double act_least(enum dtype t) { return (double)act_value(t, 1); }
 
 #define CARD_GUARD 512
 struct card_arg {
@@ -160,6 +150,7 @@ static void card_sumsq(struct kctx *k, double *out, const float *x, int64_t n, i
     OP(sumsq, d->sumsq(d->ctx, card_arg(c, out, 8, false, true), IN4(x, n), n, accumulate))
 static void card_admit(struct kctx *k, double *norm_sq, const double *grad_sq, const double *loss_sq)
     OP(admit, d->admit(d->ctx, card_arg(c, norm_sq, 8, false, true), card_arg(c, grad_sq, 8, false, false), card_arg(c, loss_sq, 8, false, false)))
+static void card_unscale(struct kctx *k, float *g, int64_t n, double scale) OP(unscale, d->unscale(d->ctx, OUT4(g, n), n, scale))
 static void card_adamw(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq)
     OP(adamw, d->adamw(d->ctx, OUT4(p, n), OUT4(m, n), OUT4(v, n), IN4(g, n), n, s, card_arg(c, norm_sq, 8, false, false)))
 
@@ -205,7 +196,7 @@ static inline enum kerr card_open(struct dev **out, const char *name, const char
     CARD_SET(linear), CARD_SET(linear_dx), CARD_SET(embed), CARD_SET(lora_down), CARD_SET(lora_up), CARD_SET(lora_up_bwd), CARD_SET(lora_down_bwd), CARD_SET(dropout);
     CARD_SET(rmsnorm), CARD_SET(rmsnorm_bwd), CARD_SET(rope), CARD_SET(attention), CARD_SET(attention_bwd), CARD_SET(kv_store), CARD_SET(attention_cached), CARD_SET(swiglu);
     CARD_SET(swiglu_bwd), CARD_SET(add), CARD_SET(gather_rows), CARD_SET(scatter_rows), CARD_SET(cross_entropy), CARD_SET(topk), CARD_SET(distill), CARD_SET(sumsq), CARD_SET(admit), CARD_SET(adamw);
-    CARD_SET(adapted), CARD_SET(adapted_bwd);
+    CARD_SET(adapted), CARD_SET(adapted_bwd), CARD_SET(unscale);
     *out = d;
     return K_OK;
 }

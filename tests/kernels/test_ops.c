@@ -296,10 +296,22 @@ static void test_adamw(void **state) {
     }
 }
 
+/* Exactly; what is not finite stays so. */
+static void test_unscale(void **state) {
+    enum { N = 1001 };
+    if (n_devs != NDEV) skip();
+    float *g = values(N), *was = copy_of(g, N);
+    g[7] = was[7] = INFINITY;
+    g[9] = NAN;
+    devs[CARD]->unscale(devs[CARD]->ctx, g, N, 65536);
+    for (int i = 0; i < N; i++) assert_true(i == 9 ? isnan(g[i]) : g[i] == was[i] * 0x1p-16f);
+    end_bufs("unscale");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rmsnorm), cmocka_unit_test(test_rope), cmocka_unit_test(test_swiglu), cmocka_unit_test(test_exponential), cmocka_unit_test(test_cross_entropy),
         cmocka_unit_test(test_cross_entropy_extremes), cmocka_unit_test(test_rows), cmocka_unit_test(test_lora), cmocka_unit_test(test_philox), cmocka_unit_test(test_dropout),
-        cmocka_unit_test(test_dropout_masks), cmocka_unit_test(test_sumsq), cmocka_unit_test(test_admit), cmocka_unit_test(test_adamw)};
+        cmocka_unit_test(test_dropout_masks), cmocka_unit_test(test_sumsq), cmocka_unit_test(test_admit), cmocka_unit_test(test_adamw), cmocka_unit_test(test_unscale)};
     return cmocka_run_group_tests_name("ops", tests, open_devs, close_devs);
 }

@@ -1,10 +1,12 @@
-/* Training on a card (bf16) beside the CPU (f32): the same model, adapter with A and B not zero, batches and dropout masks.
+/* Training on a card (bf16, or f16 with loss scaling) beside the CPU (f32): the same model, adapter with A and B not zero, batches and dropout masks.
    Every adapter tensor's gradient must point the same way, and the losses of a run stay together, over the rated news sentences.
    Only where COADOR_DEVICE is cuda; CARD_MODEL names another model than the fetched one (a machine with a card may have a
    shortened one). */
 #include "common/io/gguf.h"
 #include "common/model/decode.h"
 #include "common/text/tokenizer.h"
+#include "common/train/loss_scale.h"
+#include "tests/kernels/act.h"
 #include "tests/model/parity.h"
 #include <stdio.h>
 
@@ -24,6 +26,7 @@ struct side {
     struct llama_pass *pass;
     float *grad, *m1, *m2; /* (n) device */
     double *norm_sq;       /* device */
+    struct loss_scale scale;
 };
 struct texts {
     struct ids ids;
@@ -61,6 +64,7 @@ static void side_open(struct side *s, const char *device, const char *path, doub
     s->m1 = zeros(s->d, bytes);
     s->m2 = zeros(s->d, bytes);
     s->norm_sq = zeros(s->d, sizeof(double));
+    s->scale = loss_scale_start(s->d->act);
     if (!(s->pass = llama_pass_new(s->m, &cfg, MAX_ROWS, MAX_SEQS, true, 0, &e))) fail_msg("%s: %s", device, e.msg);
 }
 
@@ -143,18 +147,36 @@ static void pack(struct packed *b, const struct texts *t, int first, int n) {
     for (int i = 0; i < b->M; i++) scale[i] = 1.0f / (float)b->M;
 }
 
-static double pass(struct side *s, const struct packed *b, int step, bool update) {
+/* Gradients of a pass, scaled where the type asks for it: again with half of it until they are finite, so that both sides take every step. */
+static void train(struct side *s, const struct packed *b, const struct dropout_run *drop, float *loss) {
+    static float scale[MAX_ROWS];
     struct err e = ERR_INIT;
+    struct dev *d = s->d;
+    struct packed p = *b;
+    double norm_sq = INFINITY;
+    p.scale = scale;
+    while (!isfinite(norm_sq)) {
+        for (int i = 0; i < b->M; i++) scale[i] = b->scale[i] * (float)loss_scale_factor(&s->scale);
+        d->zero(d->ctx, s->grad, (size_t)s->a->n * sizeof(float));
+        if (llama_train(s->pass, s->a, &p, drop, s->grad, loss, &e) < 0) fail_msg("%s: %s", d->name, e.msg);
+        if (s->scale.scale > 0) d->unscale(d->ctx, s->grad, s->a->n, s->scale.scale);
+        d->sumsq(d->ctx, s->norm_sq, s->grad, s->a->n, 0);
+        assert_int_equal(d->download(d->ctx, &norm_sq, s->norm_sq, sizeof norm_sq), K_OK);
+        if (!isfinite(norm_sq)) print_message("# %s: gradients at a loss scale of %g are not finite\n", d->name, s->scale.scale);
+        if (s->scale.scale > 0 && loss_scale_after(&s->scale, 0, isfinite(norm_sq), &e) < 0) fail_msg("%s", e.msg);
+        assert_true(isfinite(norm_sq) || s->scale.scale > 0);
+    }
+}
+
+static double pass(struct side *s, const struct packed *b, int step, bool update) {
     struct dev *d = s->d;
     static float loss[MAX_ROWS];
     double mean = 0;
     struct dropout_run drop = {7, (uint32_t)step};
-    d->zero(d->ctx, s->grad, (size_t)s->a->n * sizeof(float));
-    if (llama_train(s->pass, s->a, b, s->a->cfg.dropout > 0 ? &drop : NULL, s->grad, loss, &e) < 0) fail_msg("%s: %s", d->name, e.msg);
+    train(s, b, s->a->cfg.dropout > 0 ? &drop : NULL, loss);
     for (int i = 0; i < b->M; i++) mean += loss[i] / (double)b->M;
     if (!update) return mean;
     struct adamw_step u = {.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .max_norm = 0.3, .t = step + 1};
-    d->sumsq(d->ctx, s->norm_sq, s->grad, s->a->n, 0);
     d->adamw(d->ctx, s->a->p, s->m1, s->m2, s->grad, s->a->n, &u, s->norm_sq);
     assert_int_equal(d->sync(d->ctx), K_OK);
     return mean;
@@ -372,8 +394,9 @@ static void test_choose(void **state) {
     uint16_t *z_dev;
     pair_open(&p, 0, false);
     struct dev *d = p.s[CARD].d;
-    for (int i = 0; i < M * V; i++) z[i] = f32_to_bf16((float)((unsigned)i * 2654435761u >> 16) / 8192.0f);
-    for (int i = 0; i < M; i++) u[i] = (i + 0.5) / M, z[i * V + 3] = f32_to_bf16(NAN);
+    const enum dtype T = d->act;
+    for (int i = 0; i < M * V; i++) z[i] = act_of(T, (float)((unsigned)i * 2654435761u >> 16) / 8192.0f);
+    for (int i = 0; i < M; i++) u[i] = (i + 0.5) / M, z[i * V + 3] = act_of(T, NAN);
     u_dev = zeros(d, sizeof u), ids_dev = zeros(d, sizeof got), z_dev = zeros(d, sizeof z);
     d->upload(d->ctx, u_dev, u, sizeof u);
     d->upload(d->ctx, z_dev, z, sizeof z);
@@ -385,18 +408,18 @@ static void test_choose(void **state) {
             double sum = 0, want = 0;
             int best = -1;
             for (int c = 0; c < V; c++) {
-                float x = bf16_to_f32(z[i * V + c]);
-                if (isfinite(x) && (best < 0 || x > bf16_to_f32(z[i * V + best]))) best = c;
+                float x = act_value(T, z[i * V + c]);
+                if (isfinite(x) && (best < 0 || x > act_value(T, z[i * V + best]))) best = c;
             }
-            float top = bf16_to_f32(z[i * V + best]);
+            float top = act_value(T, z[i * V + best]);
             assert_in_range(got[i], 0, V - 1);
             if (!warm) assert_int_equal(got[i], best);
             for (int c = 0; c < V; c++)
-                if (isfinite(bf16_to_f32(z[i * V + c]))) want += exp((bf16_to_f32(z[i * V + c]) - top) / t);
+                if (isfinite(act_value(T, z[i * V + c]))) want += exp((act_value(T, z[i * V + c]) - top) / t);
             for (int c = 0; c < got[i]; c++)
-                if (isfinite(bf16_to_f32(z[i * V + c]))) sum += exp((bf16_to_f32(z[i * V + c]) - top) / t);
+                if (isfinite(act_value(T, z[i * V + c]))) sum += exp((act_value(T, z[i * V + c]) - top) / t);
             if (!warm) continue;
-            double own = exp((bf16_to_f32(z[i * V + got[i]]) - top) / t);
+            double own = exp((act_value(T, z[i * V + got[i]]) - top) / t);
             assert_true(sum <= u[i] * want + 1e-5 * want && u[i] * want <= sum + own + 1e-5 * want);
         }
     }
@@ -404,8 +427,9 @@ static void test_choose(void **state) {
     pair_close(&p);
 }
 
-int main(void) {
+int main(int argc, char **argv) { /* names of tests, * for all: for one alone */
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step), cmocka_unit_test(test_decode), cmocka_unit_test(test_choose_steps), cmocka_unit_test(test_choose),
         cmocka_unit_test(test_gradients), cmocka_unit_test(test_gradients_dropout), cmocka_unit_test(test_gradients_e4m3), cmocka_unit_test(test_steps), cmocka_unit_test(test_same_bytes)};
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,12 @@
 /* A card that computes nothing: for tests of what is asked of a card's memory. Built as a library of its own, it is opened in the place of
    libcoador-cuda.so (COADOR_CUDA). It adds up what alloc gives in whole granules, and the scratch that kernels/cuda's ops would
    take of it for the work they are given; losses are zero, a gradient's norm is one, AdamW moves the first value.
-   CARD_MIB: its memory (1024); CARD_HIDDEN: MiB of it that seem free and are not; CARD_OLD: one before Hopper; CARD_NO_PAGES: its driver cannot page. */
+   CARD_MIB: its memory (1024); CARD_HIDDEN: MiB of it that seem free and are not; CARD_OLD: one before Hopper; CARD_NO_PAGES: its
+   driver cannot page; CARD_INFINITE: numbers of the norms, from 1, that are not finite, as ",2,3,". Built with COADOR_FP16 it stands for
+   libcoador-cuda-fp16.so, and CARD_NO_BF16 makes it one that the other is not for. */
 #include "kernels/cuda/open.h"
 #include "kernels/cuda/scratch.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +14,11 @@
 
 #define MIB ((size_t)1 << 20)
 #define CONTEXT (300 * MIB)
+#ifdef COADOR_FP16
+#define ACT DT_F16
+#else
+#define ACT DT_BF16
+#endif
 
 enum { WEIGHT, FACTOR, SHARE, GRADIENT, DELTA, E4M3, E4M3_WEIGHT, N_SCRATCH };
 struct block { void *p; size_t bytes, takes; };
@@ -18,6 +26,7 @@ struct kctx {
     size_t total, hidden, used, scratch[N_SCRATCH];
     struct block *blocks;
     int n, cap;
+    int norms;
     bool worked, wide; /* wide: as Hopper's products */
     struct { const void *of; bool back; } kept[256]; /* frozen matrices in e4m3 */
     int n_kept;
@@ -110,7 +119,7 @@ static void scratch(struct kctx *k, int which, int64_t values, size_t each) {
     k->scratch[which] = bytes;
 }
 static void decodes(struct kctx *k, const struct weight *w) {
-    if (w->type != DT_BF16) scratch(k, WEIGHT, w->rows * w->cols, 2);
+    if (w->type != ACT) scratch(k, WEIGHT, w->rows * w->cols, 2);
 }
 static void linear(struct kctx *k, float beta, void *y, const void *x, const struct weight *w, int R) { decodes(k, w); }
 static void linear_dx(struct kctx *k, float beta, void *dx, const void *dy, const struct weight *w, int R) { decodes(k, w); }
@@ -133,7 +142,7 @@ static void factors(struct kctx *k, const struct adapted *a) {
     for (int j = 0; j < a->n; j++) {
         n += a->r * (a->w[j].rows + a->w[j].cols);
         decodes(k, &a->w[j]);
-        if (k->wide && a->w[j].type != DT_BF16) packed += a->w[j].rows * a->w[j].cols;
+        if (k->wide && a->w[j].type != ACT) packed += a->w[j].rows * a->w[j].cols;
     }
     if (packed) scratch(k, WEIGHT, packed, 2);
     scratch(k, FACTOR, n, 2);
@@ -178,23 +187,31 @@ static void swiglu_bwd_again(struct kctx *k, void *dgate, void *dup, void *y, co
 static void gather_rows(struct kctx *k, void *y, const void *x, const int32_t *idx, int M, int C) {}
 static void scatter_rows(struct kctx *k, void *dx, const void *dy, const int32_t *idx, int M, int R, int C) {}
 static void cross_entropy(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V) {}
-static void sumsq(struct kctx *k, double *out, const float *x, int64_t n, int accumulate) { *out = 1; }
+static void sumsq(struct kctx *k, double *out, const float *x, int64_t n, int accumulate) {
+    char number[32];
+    const char *bad = getenv("CARD_INFINITE");
+    snprintf(number, sizeof number, ",%d,", k->norms += !accumulate);
+    if (!accumulate) *out = bad && strstr(bad, number) ? INFINITY : 1;
+}
+static void unscale(struct kctx *k, float *g, int64_t n, double scale) {}
 static void admit(struct kctx *k, double *norm_sq, const double *grad_sq, const double *loss_sq) { *norm_sq = *grad_sq; }
-static void adamw(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq) { p[0] += 1; }
+static void adamw(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq) { p[0] += isfinite(*norm_sq) ? 1 : 0; }
 
 enum kerr coador_cuda_open(struct dev **out, int index, const char **why) {
     struct dev *d = calloc(1, sizeof *d);
     struct kctx *k = calloc(1, sizeof *k);
     *out = d;
+    if (getenv("CARD_NO_BF16") && ACT == DT_BF16) return *why = "a card computes no bf16", K_UNSUPPORTED;
     if (!d || !k) return *why = "out of memory", K_NOMEM;
     *k = (struct kctx){.total = mib("CARD_MIB", 1024), .hidden = mib("CARD_HIDDEN", 0), .used = CONTEXT, .wide = !getenv("CARD_OLD")};
-    *d = (struct dev){.name = "cuda:0", .act = DT_BF16, .e4m3 = k->wide, .ctx = k, .alloc = card_alloc, .alloc_paged = getenv("CARD_NO_PAGES") ? NULL : card_alloc_paged, .free = card_free, .upload = card_move, .download = card_move,
+    *d = (struct dev){.name = "cuda:0", .act = ACT, .e4m3 = k->wide && ACT == DT_BF16, .ctx = k, .alloc = card_alloc, .alloc_paged = getenv("CARD_NO_PAGES") ? NULL : card_alloc_paged, .free = card_free, .upload = card_move, .download = card_move,
         .copy = card_copy, .zero = card_zero, .host_alloc = host_alloc, .host_free = host_free, .fetch = card_move, .event_record = event_record,
         .event_wait = event_wait, .graph_begin = graph_begin, .map_host = map_host, .unmap_host = unmap_host, .memory_info = memory_info, .own_bytes = own_bytes,
         .granule = CUDA_GRANULE, .sync = card_sync, .error_text = error_text, .close = card_close, .linear = linear, .linear_dx = linear_dx,
         .embed = embed, .lora_down = lora_down, .lora_up = lora_up, .lora_up_bwd = lora_up_bwd, .lora_down_bwd = lora_down_bwd, .dropout = dropout,
         .rmsnorm = rmsnorm, .rmsnorm_bwd = rmsnorm_bwd, .rope = rope, .attention = attention, .attention_bwd = attention_bwd, .swiglu = swiglu,
         .swiglu_bwd = swiglu_bwd, .gather_rows = gather_rows, .scatter_rows = scatter_rows, .cross_entropy = cross_entropy, .sumsq = sumsq, .admit = admit, .adamw = adamw,
-        .adapted = adapted, .adapted_bwd = adapted_bwd, .swiglu_bwd_again = swiglu_bwd_again};
+        .adapted = adapted, .adapted_bwd = adapted_bwd, .swiglu_bwd_again = swiglu_bwd_again, .unscale = unscale};
+    if (getenv("CARD_NO_BF16")) *why = "not tested on such a card";
     return K_OK;
 }
