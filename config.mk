@@ -15,7 +15,7 @@ datadir     ?= $(prefix)/share/coador
 # Everything that is built, and everything that is fetched once (model, data).
 BUILD   ?= build
 FETCHED ?= .fetched
-# STATIC=1 links third-party libraries statically; CUDA=1 builds libcoador-cuda.so.
+# STATIC=1 links third-party libraries statically; CUDA=1 builds libcoador-cuda.so and libcoador-cuda-fp16.so.
 STATIC  ?= 0
 CUDA    ?= 0
 VERSION = 0.1.0
