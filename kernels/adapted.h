@@ -9,7 +9,7 @@ struct weight;
 enum { ADAPTED_MOST = 3 };
 struct adapted {
     int n, r;                                          /* linears, rank */
-    bool e4m3;                                         /* see below */
+    bool e4m3, rounded;                                /* see below; x, or all dy, was last written by an op of rounded.h */
     float s;
     const struct weight *w;                            /* n on the host */
     const float *A[ADAPTED_MOST], *B[ADAPTED_MOST];    /* A(r,K), B(N,r) */

@@ -32,6 +32,7 @@ struct kgraph; /* captured work */
 #include "kernels/lora.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
+#include "kernels/rounded.h"
 #include "kernels/rows.h"
 #include "kernels/swiglu.h"
 
@@ -131,6 +132,9 @@ struct dev {
     adapted_fn *adapted;
     adapted_bwd_fn *adapted_bwd;
     swiglu_bwd_again_fn *swiglu_bwd_again;
+    rmsnorm_e4m3_fn *rmsnorm_e4m3; /* these where e4m3 */
+    swiglu_e4m3_fn *swiglu_e4m3;
+    swiglu_bwd_e4m3_fn *swiglu_bwd_e4m3;
     decode_layer_fn *decode_layer;
     decode_head_fn *decode_head;
     choose_fn *choose;

@@ -59,6 +59,7 @@ static void input_backward(struct llama_pass *p, const struct run *r, int layer,
     enum site s0 = input_sites[in].first;
     struct adapted a;
     if (run_adapted(r, layer, in, &a)) {
+        a.rounded = r->e4m3 && in == IN_MLP; /* by down_backward */
         adapted_backward(p, r, layer, in, &a, x, dy, dx, grad);
         return;
     }
@@ -82,7 +83,8 @@ static bool down_backward(struct llama_pass *p, const struct run *r, int layer, 
     if (!d->swiglu_bwd_again || !run_adapted(r, layer, IN_DOWN, &a)) return false;
     int K = (int)a.w[0].cols;
     adapted_backward(p, r, layer, IN_DOWN, &a, NULL, (const void *[]){p->dx}, p->dn, grad);
-    d->swiglu_bwd_again(d->ctx, t->gate, t->up, r->xn, p->dn, t->gate, t->up, (int64_t)r->R * K);
+    if (r->e4m3) d->swiglu_bwd_e4m3(d->ctx, t->gate, t->up, r->xn, p->dn, t->gate, t->up, r->R, K);
+    else d->swiglu_bwd_again(d->ctx, t->gate, t->up, r->xn, p->dn, t->gate, t->up, (int64_t)r->R * K);
     const void *xd = run_drop(r, layer, IN_DOWN, 0, r->xn, K);
     d->lora_down_bwd(d->ctx, 0, NULL, grad + r->a[0]->a_off[layer * N_SITES + SITE_DOWN], p->dh, xd, a.A[0], r->R, a.r, K);
     return true;

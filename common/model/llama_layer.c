@@ -87,6 +87,7 @@ static void input_forward(const struct run *r, int layer, enum input in, const v
     enum site s0 = input_sites[in].first;
     struct adapted a;
     if (r->keeps_h && run_adapted(r, layer, in, &a)) {
+        a.rounded = r->e4m3 && in != IN_O; /* so input_norm and layer_rest write it */
         d->adapted(d->ctx, onto, y, x, run_drop(r, layer, in, 0, x, (int)w[s0].cols), h[s0], &a, r->R);
         return;
     }
@@ -104,11 +105,19 @@ static void input_forward(const struct run *r, int layer, enum input in, const v
     }
 }
 
+/* xn = x normed, the input of the next linears */
+static void input_norm(const struct run *r, float *rstd, const void *x, const float *w) {
+    const struct model_config *c = &r->m->cfg;
+    struct dev *d = r->m->d;
+    if (r->e4m3) d->rmsnorm_e4m3(d->ctx, r->xn, rstd, x, w, c->norm_eps, r->R, c->C);
+    else d->rmsnorm(d->ctx, r->xn, rstd, x, w, c->norm_eps, r->R, c->C);
+}
+
 void layer_qkv(const struct run *r, int layer, struct acts *t) {
     const struct model *m = r->m;
     const struct model_config *c = &m->cfg;
     struct dev *d = m->d;
-    d->rmsnorm(d->ctx, r->xn, t->rstd[0], t->x, m->layers[layer].attn_norm, c->norm_eps, r->R, c->C);
+    input_norm(r, t->rstd[0], t->x, m->layers[layer].attn_norm);
     input_forward(r, layer, IN_ATTN, r->xn, NULL, (void *[]){t->q, t->k, t->v}, t->h);
     d->rope(d->ctx, t->q, r->pos, m->inv_freq, 1, r->R, c->H, c->D);
     d->rope(d->ctx, t->k, r->pos, m->inv_freq, 1, r->R, c->G, c->D);
@@ -125,9 +134,7 @@ void layer_mid(const struct run *r, int layer, struct acts *t) {
 }
 
 void layer_gate_up(const struct run *r, int layer, struct acts *t) {
-    const struct model *m = r->m;
-    struct dev *d = m->d;
-    d->rmsnorm(d->ctx, r->xn, t->rstd[1], t->x_mid, m->layers[layer].mlp_norm, m->cfg.norm_eps, r->R, m->cfg.C);
+    input_norm(r, t->rstd[1], t->x_mid, r->m->layers[layer].mlp_norm);
     input_forward(r, layer, IN_MLP, r->xn, NULL, (void *[]){t->gate, t->up}, t->h);
 }
 
@@ -135,6 +142,7 @@ void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next) {
     struct dev *d = r->m->d;
     layer_mid(r, layer, t);
     layer_gate_up(r, layer, t);
-    d->swiglu(d->ctx, r->xn, t->gate, t->up, (int64_t)r->R * r->m->cfg.F);
+    if (r->e4m3) d->swiglu_e4m3(d->ctx, r->xn, t->gate, t->up, r->R, r->m->cfg.F);
+    else d->swiglu(d->ctx, r->xn, t->gate, t->up, (int64_t)r->R * r->m->cfg.F);
     input_forward(r, layer, IN_DOWN, r->xn, t->x_mid, (void *[]){x_next}, t->h);
 }

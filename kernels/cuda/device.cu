@@ -265,6 +265,11 @@ static void set_ops(struct dev *d) {
     d->adapted = cuda_adapted;
     d->adapted_bwd = cuda_adapted_bwd;
     d->swiglu_bwd_again = cuda_swiglu_bwd_again;
+#ifndef COADOR_FP16
+    d->rmsnorm_e4m3 = cuda_rmsnorm_e4m3;
+    d->swiglu_e4m3 = cuda_swiglu_e4m3;
+    d->swiglu_bwd_e4m3 = cuda_swiglu_bwd_e4m3;
+#endif
     d->decode_layer = cuda_decode_layer;
     d->decode_head = cuda_decode_head;
     d->choose = cuda_choose;

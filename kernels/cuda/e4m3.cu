@@ -6,82 +6,20 @@
 
    Matrices of bf16 weights are made once and kept, a byte a weight each way; packed ones, whose sense is the memory they save, are decoded at
    each call. */
-#include "kernels/cuda/e4m3.cuh"
+#include "kernels/cuda/e4m3_round.cuh"
 #include "kernels/cuda/product.cuh"
 extern "C" {
 #include "kernels/cuda/scratch.h"
 }
-#include <cuda_fp8.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PER_THREAD = 8, TILE = 64, TILE_PITCH = TILE + 4, COLUMN_ROWS = 256 };
-struct e4m3 { uint8_t *q; float *scale; }; /* a matrix and the scales of its rows */
+enum { TILE = 64, TILE_PITCH = TILE + 4, COLUMN_ROWS = 256 };
 struct kept_e4m3 { /* of the linears whose first has these values */
     const void *of;
     bool back;
     struct e4m3 w;
 };
-struct parts { /* of a row, side by side in bf16 */
-    const bf16 *p[ADAPTED_MOST];
-    int end[ADAPTED_MOST], n;
-};
-
-/* ---- values ---- */
-/* The greater magnitude of two bf16 in each half; above infinity come NaNs. */
-static __device__ inline uint32_t greater(uint32_t m, uint32_t two) { return __vmaxu2(m, two & 0x7fff7fffu); }
-static __device__ inline uint32_t greatest_of(uint32_t m, const uint4 &v) { return greater(greater(greater(greater(m, v.x), v.y), v.z), v.w); }
-/* Of the bits of the greatest magnitude as f32; no more bits than bf16, rounded up; tiny ones so that its inverse is finite. */
-static __device__ inline float scale_of(uint32_t greatest) {
-    if (greatest >= 0x7f800000u) return NAN;
-    uint32_t s = __float_as_uint(fmaxf(__uint_as_float(greatest), 0x1p-100f) / 448);
-    return __uint_as_float((s + 0xffffu) & 0xffff0000u);
-}
-static __device__ inline uint32_t two_of(uint32_t two, float lo, float hi) {
-    float2 x = {__uint_as_float(two << 16) * lo, __uint_as_float(two & 0xffff0000u) * hi};
-    return __nv_cvt_float2_to_fp8x2(x, __NV_SATFINITE, __NV_E4M3);
-}
-
-/* ---- rows ---- */
-static __device__ inline uint4 eight_at(const struct parts &s, int64_t row, int c) {
-    int j = 0, first = 0;
-    while (c >= s.end[j]) first = s.end[j++];
-    return *(const uint4 *)(s.p[j] + row * (s.end[j] - first) + c - first);
-}
-/* A block a row, which stays in registers. */
-template <int PER> static __global__ void quantise(uint8_t *q, float *scale, const __grid_constant__ struct parts s, int width) {
-    __shared__ uint32_t high[32];
-    const int64_t row = blockIdx.x;
-    uint4 v[PER];
-    uint32_t m = 0;
-#pragma unroll
-    for (int i = 0; i < PER; i++) {
-        int c = (i * (int)blockDim.x + (int)threadIdx.x) * 8;
-        v[i] = c < width ? eight_at(s, row, c) : uint4{0, 0, 0, 0};
-        m = greatest_of(m, v[i]);
-    }
-    m = __reduce_max_sync(~0u, max(m & 0xffffu, m >> 16));
-    if (threadIdx.x % 32 == 0) high[threadIdx.x / 32] = m;
-    __syncthreads();
-    for (int i = 0; i < (int)blockDim.x / 32; i++) m = max(m, high[i]);
-    float sc = scale_of(m << 16), by = 1 / sc;
-    if (threadIdx.x == 0) scale[row] = sc;
-#pragma unroll
-    for (int i = 0; i < PER; i++) {
-        int c = (i * (int)blockDim.x + (int)threadIdx.x) * 8;
-        if (c < width)
-            *(uint2 *)(q + row * width + c) = {two_of(v[i].x, by, by) | two_of(v[i].y, by, by) << 16, two_of(v[i].z, by, by) | two_of(v[i].w, by, by) << 16};
-    }
-}
-static void quantise_rows(struct kctx *k, uint8_t *q, float *scale, const struct parts *s, int R) {
-    int width = s->end[s->n - 1], threads = width <= 256 * 8 * PER_THREAD ? 256 : 1024, per = (int)ceil_div(width, threads * 8);
-#define QUANTISE(PER) quantise<PER><<<(unsigned)R, threads, 0, k->stream>>>(q, scale, *s, width)
-    if (per <= 1) QUANTISE(1);
-    else if (per <= 2) QUANTISE(2);
-    else if (per <= 4) QUANTISE(4);
-    else QUANTISE(PER_THREAD);
-    launched(k, "quantising rows");
-}
 
 /* ---- columns ---- */
 /* greatest[c] = max(greatest[c], bits of the magnitudes in column c): 64 columns and COLUMN_ROWS rows a block */
@@ -149,15 +87,13 @@ static bool make(struct kctx *k, const struct e4m3 *to, const struct adapted *a,
         column_greatest<<<dim3(wide, (unsigned)ceil_div(a->w[j].rows, COLUMN_ROWS)), 256, 0, k->stream>>>(greatest, W[j], (int)a->w[j].rows, K);
     for (int j = 0; j < a->n; at += (int)a->w[j++].rows) {
         int N = (int)a->w[j].rows;
-        struct parts s = {{W[j]}, {K}, 1};
+        const struct parts s = {{W[j]}, {K}, 1};
         if (back) transpose<<<dim3(wide, (unsigned)ceil_div(N, TILE)), 256, 0, k->stream>>>(to->q + at, to->scale, greatest, W[j], N, K, all);
-        else quantise_rows(k, to->q + (int64_t)at * K, to->scale + at, &s, N);
+        else cuda_round_rows(k, to->q + (int64_t)at * K, to->scale + at, &s, N);
     }
     launched(k, "quantising weights");
     return true;
 }
-
-static struct e4m3 within(void *p, int64_t rows, int64_t cols) { return {(uint8_t *)p, p ? (float *)((char *)p + cuda_e4m3_values(rows, cols)) : NULL}; }
 
 /* An entry, empty where there was none; NULL: no room. */
 static struct kept_e4m3 *kept(struct kctx *k, const void *of, bool back) {
@@ -180,7 +116,7 @@ static bool weights(struct kctx *k, struct e4m3 *w, const struct adapted *a, boo
     int64_t rows = back ? a->w[0].cols : all_rows(a), cols = back ? all_rows(a) : a->w[0].cols;
     for (int j = 0; j < a->n; j++)
         if (cuda_decoded_bytes(&a->w[j])) {
-            *w = within(cuda_scratch(k, SCRATCH_E4M3_WEIGHT, cuda_e4m3_bytes(rows, cols)), rows, cols);
+            *w = cuda_e4m3_in(k, SCRATCH_E4M3_WEIGHT, rows, cols);
             return w->q && make(k, w, a, back);
         }
     struct kept_e4m3 *x = kept(k, a->w[0].data, back);
@@ -212,10 +148,10 @@ void cuda_e4m3_forget(struct kctx *k, const void *of) {
 }
 
 /* ---- products ---- */
-static bool activations(struct kctx *k, struct e4m3 *x, const struct parts *s, int R) {
-    int width = s->end[s->n - 1];
-    *x = within(cuda_scratch(k, SCRATCH_E4M3, cuda_e4m3_bytes(R, width)), R, width);
-    if (x->q) quantise_rows(k, x->q, x->scale, s, R);
+/* What was rounded as it was written, or is now */
+static bool activations(struct kctx *k, struct e4m3 *x, const struct parts *s, const struct adapted *a, int R) {
+    *x = cuda_e4m3_in(k, SCRATCH_E4M3, R, s->end[s->n - 1]);
+    if (x->q && !a->rounded) cuda_round_rows(k, x->q, x->scale, s, R);
     return x->q;
 }
 
@@ -234,7 +170,7 @@ void cuda_e4m3_forward(struct kctx *k, const void *onto, void *const *y, const v
     struct parts s = {{(const bf16 *)x}, {K}, 1};
     struct wide_sum sum[ADAPTED_MOST];
     struct e4m3 w, q;
-    if (!weights(k, &w, a, false) || !activations(k, &q, &s, R)) return;
+    if (!weights(k, &w, a, false) || !activations(k, &q, &s, a, R)) return;
     for (int j = 0; j < a->n; at += (int)a->w[j++].rows)
         sum[j] = {(act16 *)y[j], j ? NULL : (const act16 *)onto, (int)a->w[j].rows, 1, {{(const act16 *)h + j * a->r, all, b[j], a->r, a->r}}, {q.q, w.q + (int64_t)at * K, q.scale, w.scale + at, K}};
     product(k, false, sum, a->n, R);
@@ -248,7 +184,7 @@ void cuda_e4m3_backward(struct kctx *k, void *dx, const void *const *dy, const a
         s.p[j] = (const bf16 *)dy[j];
         s.end[j] = at += (int)a->w[j].rows;
     }
-    if (!weights(k, &w, a, true) || !activations(k, &q, &s, R)) return;
+    if (!weights(k, &w, a, true) || !activations(k, &q, &s, a, R)) return;
     struct wide_sum sum = {(act16 *)dx, NULL, K, dh != NULL, {{dh, all, A, K, all}}, {q.q, w.q, q.scale, w.scale, at}};
     product(k, true, &sum, 1, R);
 }

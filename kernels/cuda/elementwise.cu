@@ -1,6 +1,7 @@
 /* What works value by value or row by row: dropout, SwiGLU, sums, chosen rows, RMSNorm, RoPE. All of it is bound by memory:
    eight values (16 bytes) a thread at a time where sizes and addresses allow, else one. */
 #include "kernels/cuda/cuda.cuh"
+#include "kernels/cuda/swiglu.cuh"
 #include <math.h>
 
 static bool by_eight(int64_t n, const void *a, const void *b = NULL, const void *c = NULL) {
@@ -58,16 +59,13 @@ void cuda_dropout(struct kctx *k, float beta, void *y, const void *x, const int3
 }
 
 /* ---- SwiGLU, sums ---- */
-static __device__ inline float sigmoid(float z) { return 1 / (1 + expf(-z)); }
-
 template <int V> static __global__ void swiglu(act16 *y, const act16 *gate, const act16 *up, int64_t n) {
     int64_t i = AT(V);
     if (i >= n) return;
     float g[V], u[V];
     load<V>(g, gate + i);
     load<V>(u, up + i);
-#pragma unroll
-    for (int j = 0; j < V; j++) g[j] = g[j] * sigmoid(g[j]) * u[j];
+    swiglu_values<V>(g, u);
     store<V>(y + i, g);
 }
 void cuda_swiglu(struct kctx *k, void *y, const void *gate, const void *up, int64_t n) {
@@ -87,14 +85,7 @@ template <int V> static __global__ void swiglu_bwd(act16 *dgate, act16 *dup, act
     load<V>(g, gate + i);
     load<V>(u, up + i);
     load<V>(d, dy + i);
-#pragma unroll
-    for (int j = 0; j < V; j++) {
-        float s = sigmoid(g[j]), silu = g[j] * s;
-        float dg = d[j] * u[j] * (s + silu * (1 - s));
-        o[j] = silu * u[j];
-        u[j] = d[j] * silu;
-        g[j] = dg;
-    }
+    swiglu_gradients<V>(g, u, o, d);
     store<V>(dgate + i, g);
     store<V>(dup + i, u);
     if (y) store<V>(y + i, o);

@@ -173,6 +173,13 @@ static void card_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *
        for (int j = 0; j < a->n; j++) DY[j] = IN(dy[j], R * a->w[j].rows), DA[j] = OUT4(dA[j], a->r * a->w[j].cols), DB[j] = OUT4(dB[j], a->r * a->w[j].rows);
        d->adapted_bwd(d->ctx, OUT(dx, R * a->w[0].cols), OUT(dxd, R * a->w[0].cols), DA, DB, DY, IN(xd, R * a->w[0].cols), IN(h, BIG(R, a->n) * a->r), OUT(dh, BIG(R, a->n) * a->r), &w.a, R))
 
+static void card_rmsnorm_e4m3(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C)
+    OP(rmsnorm_e4m3, d->rmsnorm_e4m3(d->ctx, OUT(y, BIG(R, C)), OUT4(rstd, R), IN(x, BIG(R, C)), IN4(w, C), eps, R, C))
+static void card_swiglu_e4m3(struct kctx *k, void *y, const void *gate, const void *up, int R, int F)
+    OP(swiglu_e4m3, d->swiglu_e4m3(d->ctx, OUT(y, BIG(R, F)), IN(gate, BIG(R, F)), IN(up, BIG(R, F)), R, F))
+static void card_swiglu_bwd_e4m3(struct kctx *k, void *dgate, void *dup, void *y, const void *dy, const void *gate, const void *up, int R, int F)
+    OP(swiglu_bwd_e4m3, d->swiglu_bwd_e4m3(d->ctx, OUT(dgate, BIG(R, F)), OUT(dup, BIG(R, F)), OUT(y, BIG(R, F)), IN(dy, BIG(R, F)), IN(gate, BIG(R, F)), IN(up, BIG(R, F)), R, F))
+
 static enum kerr card_sync(struct kctx *k) { return card_of(k)->d->sync(card_of(k)->d->ctx); }
 static const char *card_error(struct kctx *k) { return card_of(k)->d->error_text(card_of(k)->d->ctx); }
 static void card_close(struct dev *d) {
@@ -197,6 +204,8 @@ static inline enum kerr card_open(struct dev **out, const char *name, const char
     CARD_SET(rmsnorm), CARD_SET(rmsnorm_bwd), CARD_SET(rope), CARD_SET(attention), CARD_SET(attention_bwd), CARD_SET(kv_store), CARD_SET(attention_cached), CARD_SET(swiglu);
     CARD_SET(swiglu_bwd), CARD_SET(add), CARD_SET(gather_rows), CARD_SET(scatter_rows), CARD_SET(cross_entropy), CARD_SET(topk), CARD_SET(distill), CARD_SET(sumsq), CARD_SET(admit), CARD_SET(adamw);
     CARD_SET(adapted), CARD_SET(adapted_bwd), CARD_SET(unscale);
+    d->e4m3 = c->d->e4m3;
+    if (d->e4m3) CARD_SET(rmsnorm_e4m3), CARD_SET(swiglu_e4m3), CARD_SET(swiglu_bwd_e4m3);
     *out = d;
     return K_OK;
 }

@@ -220,7 +220,7 @@ static void e4m3_backward(const struct work *w, const struct adapted *a, bool dr
     if (drop) within(dxd, want_d, nx, 2 * CARD_BOUND, "gradient of dropped x");
 }
 
-static bool has_e4m3(void) { return n_devs == NDEV && card_of(devs[CARD]->ctx)->d->e4m3; }
+static bool has_e4m3(void) { return n_devs == NDEV && devs[CARD]->e4m3; }
 
 /* Columns of less than a step, of a step cut, rows and columns of less than a tile, ranks of several steps; gradients of very different size. */
 static void test_e4m3(void **state) {
@@ -261,7 +261,57 @@ static void test_e4m3_not_finite(void **state) {
     end_bufs("not finite");
 }
 
+static float *unset(int64_t n) { return memset(buf((size_t)n * sizeof(float)), 0xff, (size_t)n * sizeof(float)); }
+
+/* The forward, or the gradient of x, of what was rounded as it was written, and of the same rounded now: the same bytes. */
+static void same_rounding(const struct work *w, bool back) {
+    struct dev *d = devs[CARD];
+    int64_t n[2] = {(int64_t)w->R * w->N[0], (int64_t)w->R * w->K};
+    float *dA[2], *dB[2], *dx[2];
+    for (int j = 0; j < 2; j++) dA[j] = zeros((int64_t)w->r * w->K), dB[j] = zeros((int64_t)w->N[j] * w->r);
+    for (int now = 0; now < 2; now++) {
+        struct adapted a = described(w);
+        a.e4m3 = true;
+        a.rounded = !now;
+        dx[now] = unset(n[back]);
+        if (back) d->adapted_bwd(d->ctx, dx[now], NULL, dA, dB, (const void *const *)w->dy, w->x, w->h, w->dh, &a, w->R);
+        else d->adapted(d->ctx, NULL, (void *[]){dx[now], w->y[1]}, w->x, w->x, w->h, &a, w->R);
+    }
+    assert_memory_equal(dx[0], dx[1], (size_t)n[back] * sizeof(float));
+}
+
+/* The ops that round what they write: it is what the plain ones write. */
+static void test_rounded(void **state) {
+    static const struct { int R, K, N; } cases[] = {{300, 576, 1536}, {130, 2048, 64}, {129, 1040, 4096}};
+    if (!has_e4m3()) skip();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct dev *c = devs[CARD], *d = devs[REF];
+        struct work w = {.n = 2, .r = 16, .R = cases[i].R, .K = cases[i].K, .N = {cases[i].N, cases[i].N}, .s = 2};
+        int64_t n = (int64_t)w.R * w.K, m = (int64_t)w.R * w.N[0];
+        make(&w, DT_BF16, false);
+        float *in = values(n), *up = values(n), *norm = values(w.K), *rstd[2] = {zeros(w.R), zeros(w.R)}, *want = buf((size_t)n * sizeof(float));
+        c->rmsnorm_e4m3(c->ctx, w.x, rstd[0], in, norm, 1e-5f, w.R, w.K);
+        d->rmsnorm(d->ctx, want, rstd[1], in, norm, 1e-5f, w.R, w.K);
+        within(w.x, want, n, CARD_BOUND, "rmsnorm");
+        within(rstd[0], rstd[1], w.R, 0x1p-20, "rmsnorm's deviations");
+        same_rounding(&w, false);
+        c->swiglu_e4m3(c->ctx, w.x, in, up, w.R, w.K);
+        d->swiglu(d->ctx, want, in, up, n);
+        within(w.x, want, n, CARD_BOUND, "swiglu");
+        same_rounding(&w, false);
+        float *dy = values(m), *gate = values(m), *up2 = values(m), *y = zeros(m), *g[3] = {zeros(m), zeros(m), zeros(m)};
+        c->swiglu_bwd_e4m3(c->ctx, w.dy[0], w.dy[1], y, dy, gate, up2, w.R, w.N[0]);
+        d->swiglu_bwd(d->ctx, g[0], g[1], dy, gate, up2, m);
+        d->swiglu(d->ctx, g[2], gate, up2, m);
+        within(w.dy[0], g[0], m, CARD_BOUND, "gradient of gate");
+        within(w.dy[1], g[1], m, CARD_BOUND, "gradient of up");
+        within(y, g[2], m, CARD_BOUND, "swiglu again");
+        same_rounding(&w, true);
+        end_bufs("rounded");
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_adapted), cmocka_unit_test(test_e4m3), cmocka_unit_test(test_e4m3_not_finite)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_adapted), cmocka_unit_test(test_e4m3), cmocka_unit_test(test_e4m3_not_finite), cmocka_unit_test(test_rounded)};
     return cmocka_run_group_tests_name("adapted", tests, open_devs, close_devs);
 }

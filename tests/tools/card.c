@@ -184,6 +184,12 @@ static void attention_bwd(struct kctx *k, void *dq, void *dk, void *dv, const vo
 static void swiglu(struct kctx *k, void *y, const void *gate, const void *up, int64_t n) {}
 static void swiglu_bwd(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, int64_t n) {}
 static void swiglu_bwd_again(struct kctx *k, void *dgate, void *dup, void *y, const void *dy, const void *gate, const void *up, int64_t n) {}
+static void rounds(struct kctx *k, int R, int64_t width) {
+    if (R >= 128) scratch(k, E4M3, (int64_t)cuda_e4m3_bytes(R, width), 1);
+}
+static void rmsnorm_e4m3(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C) { rounds(k, R, C); }
+static void swiglu_e4m3(struct kctx *k, void *y, const void *gate, const void *up, int R, int F) { rounds(k, R, F); }
+static void swiglu_bwd_e4m3(struct kctx *k, void *dgate, void *dup, void *y, const void *dy, const void *gate, const void *up, int R, int F) { rounds(k, R, 2 * (int64_t)F); }
 static void gather_rows(struct kctx *k, void *y, const void *x, const int32_t *idx, int M, int C) {}
 static void scatter_rows(struct kctx *k, void *dx, const void *dy, const int32_t *idx, int M, int R, int C) {}
 static void cross_entropy(struct kctx *k, float *loss, void *logits, const int32_t *target, const float *scale, int M, int V) {}
@@ -211,7 +217,7 @@ enum kerr coador_cuda_open(struct dev **out, int index, const char **why) {
         .embed = embed, .lora_down = lora_down, .lora_up = lora_up, .lora_up_bwd = lora_up_bwd, .lora_down_bwd = lora_down_bwd, .dropout = dropout,
         .rmsnorm = rmsnorm, .rmsnorm_bwd = rmsnorm_bwd, .rope = rope, .attention = attention, .attention_bwd = attention_bwd, .swiglu = swiglu,
         .swiglu_bwd = swiglu_bwd, .gather_rows = gather_rows, .scatter_rows = scatter_rows, .cross_entropy = cross_entropy, .sumsq = sumsq, .admit = admit, .adamw = adamw,
-        .adapted = adapted, .adapted_bwd = adapted_bwd, .swiglu_bwd_again = swiglu_bwd_again, .unscale = unscale};
+        .adapted = adapted, .adapted_bwd = adapted_bwd, .swiglu_bwd_again = swiglu_bwd_again, .rmsnorm_e4m3 = rmsnorm_e4m3, .swiglu_e4m3 = swiglu_e4m3, .swiglu_bwd_e4m3 = swiglu_bwd_e4m3, .unscale = unscale};
     if (getenv("CARD_NO_BF16")) *why = "not tested on such a card";
     return K_OK;
 }
