@@ -14,6 +14,10 @@ struct masker *masker_new(struct grammar *g, const struct vocab *v) {
 
 void entry_free(struct entry *e) {
     if (!e) return;
+    for (struct narrow *n = e->narrow, *next; n; n = next) {
+        next = n->next;
+        free(n);
+    }
     free(e->bits);
     free(e->late);
     free(e);
@@ -134,27 +138,53 @@ uint32_t mask_min_tokens(struct masker *m, uint32_t state) {
     return m->min_tokens[state] = n;
 }
 
+/* ---- few tokens left ---- */
 static void add_within(void *arg, int32_t token, uint32_t state) {
     struct masker *m = arg;
-    if (term_min(&m->g->x, state) >= m->left && mask_min_tokens(m, state) >= m->left) {
+    uint32_t bytes = term_min(&m->g->x, state); /* never fewer than the tokens */
+    uint32_t tokens = bytes > m->far || bytes >= m->left ? mask_min_tokens(m, state) : bytes;
+    if (tokens > m->far) m->far = tokens;
+    if (tokens >= m->left) {
         m->narrowed = true;
         return;
     }
     for (; token >= 0; token = m->v->twin[token], m->n_out++) m->out[token >> 5] |= 1u << (token & 31);
 }
 
-int32_t mask_fill_within(struct masker *m, uint32_t state, uint32_t tokens_left, uint32_t *bits, bool *narrowed) {
-    const struct entry *e = entry(m, state);
-    *narrowed = false;
-    if (!e) return -1;
-    if (e->farthest < tokens_left) return mask_fill(m, state, bits);
-    memset(bits, 0, m->words * sizeof *bits);
-    m->left = tokens_left;
-    m->out = bits;
+/* Kept by state and number: answers that share a text's end share these. NULL: beyond bounds. */
+static const struct narrow *narrow(struct masker *m, struct entry *e, uint32_t state, uint32_t left) {
+    for (struct narrow *n = e->narrow; n; n = n->next)
+        if (n->left == left) return n;
+    size_t bytes = sizeof(struct narrow) + m->words * sizeof(uint32_t);
+    struct narrow *n = xcalloc(1, bytes);
+    m->left = left;
+    m->out = n->bits;
     m->n_out = 0;
     m->narrowed = false;
+    m->far = 0;
     grammar_try(m->g);
     trie_walk(&m->v->all, m->g, state, add_within, m);
-    *narrowed = m->narrowed;
-    return grammar_beyond(m->g) ? -1 : m->n_out;
+    if (grammar_beyond(m->g)) {
+        free(n);
+        return NULL;
+    }
+    n->next = e->narrow;
+    n->left = left;
+    n->n = m->n_out;
+    n->narrowed = m->narrowed;
+    e->farthest_tokens = m->far;
+    m->kept += bytes;
+    return e->narrow = n;
+}
+
+int32_t mask_fill_within(struct masker *m, uint32_t state, uint32_t tokens_left, uint32_t *bits, bool *narrowed) {
+    struct entry *e = entry(m, state);
+    *narrowed = false;
+    if (!e) return -1;
+    if (e->farthest < tokens_left || (e->farthest_tokens && e->farthest_tokens < tokens_left)) return mask_fill(m, state, bits);
+    const struct narrow *n = narrow(m, e, state, tokens_left);
+    if (!n) return -1;
+    memcpy(bits, n->bits, m->words * sizeof *bits);
+    *narrowed = n->narrowed;
+    return n->n;
 }

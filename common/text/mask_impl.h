@@ -55,6 +55,8 @@ struct entry {
     int32_t list[FEW];
     int32_t n;
     uint32_t farthest; /* no token leads farther than this from the end, in bytes */
+    uint32_t farthest_tokens; /* the same in tokens, 0: not known yet */
+    struct narrow *narrow; /* masks for few tokens left, newest first */
     bool near;         /* of term_near: late is known, for this tail */
     uint32_t tail;
     struct late {
@@ -62,6 +64,14 @@ struct entry {
         uint32_t bytes; /* of the shortest answer that begins with it, without the tail */
     } *late;            /* those with more than FAR */
     size_t n_late, cap_late;
+};
+
+struct narrow {
+    struct narrow *next;
+    uint32_t left;
+    int32_t n;
+    bool narrowed;
+    uint32_t bits[];
 };
 
 struct masker {
@@ -80,6 +90,7 @@ struct masker {
     uint32_t *out;
     int32_t n_out;
     bool narrowed;
+    uint32_t far; /* tokens from the end, of what was met */
 };
 
 void entry_free(struct entry *e);
