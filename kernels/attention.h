@@ -27,6 +27,8 @@ struct kv_view {
 typedef void kv_store_fn(struct kctx *, const struct kv_view *c, const void *k, const void *v, const int32_t *seq, const int32_t *pos, int R, int G, int D);
 /* o(R,H,D) act: query row i sees tokens 0..pos[i] of sequence seq[i], its own included (already stored). */
 typedef void attention_cached_fn(struct kctx *, void *o, const void *q, const struct kv_view *c, const int32_t *seq, const int32_t *pos, int R, int H, int G, int D, float scale);
+/* The same where rows cu[s]..cu[s+1] (S+1; host and device as above) are each consecutive tokens of one sequence. Of cards only. */
+typedef void attention_paged_fn(struct kctx *, void *o, const void *q, const struct kv_view *c, const int32_t *seq, const int32_t *pos, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale);
 attention_fn attention_ref, attention_cpu;
 attention_bwd_fn attention_bwd_ref, attention_bwd_cpu;
 kv_store_fn kv_store_ref, kv_store_cpu;

@@ -139,6 +139,7 @@ struct dev {
     decode_head_fn *decode_head;
     choose_fn *choose;
     unscale_fn *unscale;
+    attention_paged_fn *attention_paged;
 };
 
 /* What a block of so many bytes takes there. */

@@ -181,5 +181,6 @@ decode_layer_fn cuda_decode_layer;
 decode_head_fn cuda_decode_head;
 choose_fn cuda_choose;
 unscale_fn cuda_unscale;
+attention_paged_fn cuda_attention_paged;
 }
 #endif

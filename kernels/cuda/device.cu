@@ -274,6 +274,7 @@ static void set_ops(struct dev *d) {
     d->decode_head = cuda_decode_head;
     d->choose = cuda_choose;
     d->unscale = cuda_unscale;
+    d->attention_paged = cuda_attention_paged;
 }
 
 static char reason[300]; /* why the last open failed, or what is to be said of the card */

@@ -130,6 +130,8 @@ static void card_kv_store(struct kctx *k, const struct kv_view *view, const void
     OP(kv_store, struct kv_view V = card_view(c, view, seq, R, G, D, true); d->kv_store(d->ctx, &V, IN(key, BIG(R, G) * D), IN(v, BIG(R, G) * D), IN4(seq, R), IN4(pos, R), R, G, D))
 static void card_attention_cached(struct kctx *k, void *o, const void *q, const struct kv_view *view, const int32_t *seq, const int32_t *pos, int R, int H, int G, int D, float scale)
     OP(attention_cached, struct kv_view V = card_view(c, view, seq, R, G, D, false); d->attention_cached(d->ctx, OUT(o, BIG(R, H) * D), IN(q, BIG(R, H) * D), &V, IN4(seq, R), IN4(pos, R), R, H, G, D, scale))
+static void card_attention_paged(struct kctx *k, void *o, const void *q, const struct kv_view *view, const int32_t *seq, const int32_t *pos, const int32_t *cu, const int32_t *cu_dev, int S, int H, int G, int D, float scale)
+    OP(attention_paged, int R = cu[S]; struct kv_view V = card_view(c, view, seq, R, G, D, false); d->attention_paged(d->ctx, OUT(o, BIG(R, H) * D), IN(q, BIG(R, H) * D), &V, IN4(seq, R), IN4(pos, R), cu, IN4(cu_dev, S + 1), S, H, G, D, scale))
 static void card_swiglu(struct kctx *k, void *y, const void *gate, const void *up, int64_t n)
     OP(swiglu, d->swiglu(d->ctx, OUT(y, n), IN(gate, n), IN(up, n), n))
 static void card_swiglu_bwd(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, int64_t n)
@@ -201,7 +203,7 @@ static inline enum kerr card_open(struct dev **out, const char *name, const char
     }
     *d = (struct dev){.name = c->d->name, .act = DT_F32, .threads = 1, .ctx = (struct kctx *)(void *)c, .sync = card_sync, .error_text = card_error, .close = card_close};
     CARD_SET(linear), CARD_SET(linear_dx), CARD_SET(embed), CARD_SET(lora_down), CARD_SET(lora_up), CARD_SET(lora_up_bwd), CARD_SET(lora_down_bwd), CARD_SET(dropout);
-    CARD_SET(rmsnorm), CARD_SET(rmsnorm_bwd), CARD_SET(rope), CARD_SET(attention), CARD_SET(attention_bwd), CARD_SET(kv_store), CARD_SET(attention_cached), CARD_SET(swiglu);
+    CARD_SET(rmsnorm), CARD_SET(rmsnorm_bwd), CARD_SET(rope), CARD_SET(attention), CARD_SET(attention_bwd), CARD_SET(kv_store), CARD_SET(attention_cached), CARD_SET(attention_paged), CARD_SET(swiglu);
     CARD_SET(swiglu_bwd), CARD_SET(add), CARD_SET(gather_rows), CARD_SET(scatter_rows), CARD_SET(cross_entropy), CARD_SET(topk), CARD_SET(distill), CARD_SET(sumsq), CARD_SET(admit), CARD_SET(adamw);
     CARD_SET(adapted), CARD_SET(adapted_bwd), CARD_SET(unscale);
     d->e4m3 = c->d->e4m3;

@@ -137,7 +137,46 @@ static void test_cached(void **state) {
     for (int i = 0; i < 5; i++) cached_case(D[i]);
 }
 
+/* Parts of sequences behind what is in the cache, as their tokens one by one. What is stored behind them is not theirs to see. */
+static void paged_case(struct dev *d, int heads, int groups, int D) {
+    static const int len[SEQS] = {70, 33, 256}, from[SEQS] = {69, 5, 40}, to[SEQS] = {70, 20, 239};
+    size_t n = (size_t)N_PAGES * (size_t)groups * KV_BLOCK * (size_t)D;
+    int32_t cu[SEQS + 1] = {0}, *seq = buf(1000 * 4), *pos = buf(1000 * 4);
+    struct cache c = {buf(n * 4), buf(n * 4), buf(N_PAGES * 4)};
+    struct kv_view view = {c.k, c.v, c.table, MAX_PAGES};
+    memset(c.k, 0xff, n * 4);
+    memset(c.v, 0xff, n * 4);
+    for (int i = 0; i < N_PAGES; i++) c.table[i] = (i * 7 + 5) % N_PAGES;
+    for (int s = 0; s < SEQS; s++) {
+        for (int t = 0; t < len[s]; t++) seq[t] = s, pos[t] = t;
+        const float *k = values(len[s] * groups * D), *v = values(len[s] * groups * D);
+        d->kv_store(d->ctx, &view, k, v, seq, pos, len[s], groups, D);
+    }
+    for (int i = 0; i < SEQS; i++) { /* in another order than the cache's */
+        int s = (i + 2) % SEQS, R = cu[i];
+        for (int t = from[s]; t < to[s]; t++, R++) seq[R] = s, pos[R] = t;
+        cu[i + 1] = R;
+    }
+    int R = cu[SEQS], nq = R * heads * D;
+    const float *q = values(nq);
+    float *o = values(nq), *want = values(nq);
+    d->attention_paged(d->ctx, o, q, &view, seq, pos, cu, cu, SEQS, heads, groups, D, 0.2f);
+    d->attention_cached(d->ctx, want, q, &view, seq, pos, R, heads, groups, D, 0.2f);
+    double off = distance(o, want, nq);
+    if (!(off <= CARD_FWD)) fail_msg("paged attention of %d and %d heads of %d: off by %g", heads, groups, D, off);
+    end_bufs("paged");
+}
+
+static void test_paged(void **state) {
+    static const int heads[][3] = {{6, 2, 64}, {9, 3, 64}, {32, 8, 64}, {4, 4, 64}, {7, 1, 64}, {8, 2, 128}, {5, 1, 128}, {6, 2, 20}};
+    int none = 0;
+    for (int i = 0; i < n_devs; i++)
+        for (size_t s = 0; devs[i]->attention_paged && s < sizeof heads / sizeof *heads; s++) paged_case(devs[i], heads[s][0], heads[s][1], heads[s][2]);
+    for (int i = 0; i < n_devs; i++) none += !devs[i]->attention_paged;
+    if (none == n_devs) skip(); /* of cards only */
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_packed_alone), cmocka_unit_test(test_large_scores), cmocka_unit_test(test_head_too_large), cmocka_unit_test(test_cached)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_packed_alone), cmocka_unit_test(test_large_scores), cmocka_unit_test(test_head_too_large), cmocka_unit_test(test_cached), cmocka_unit_test(test_paged)};
     return cmocka_run_group_tests_name("attention", tests, open_devs, close_devs);
 }
