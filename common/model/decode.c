@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows of logits at a time. */
+/* Rows of logits at a time; where the device chooses, those of a graph's step. */
 #define LOGITS_CHUNK 32
 
 static void take_acts(struct layout *l, struct decoder *d, const struct model_config *c, enum dtype act) {
@@ -52,7 +52,8 @@ struct decoder *decoder_new(const struct model *m, const struct lora *const *a, 
         if (a[i]->cfg.r > d->max_r) d->max_r = a[i]->cfg.r;
     }
     d->max_rows = max_rows;
-    d->chunk = max_rows < LOGITS_CHUNK ? max_rows : LOGITS_CHUNK;
+    d->chunk = dev->choose ? GRAPH_ROWS : LOGITS_CHUNK;
+    if (d->chunk > max_rows) d->chunk = max_rows;
     d->host = xmalloc(decode_rows_bytes(max_rows));
     d->stretch = xcalloc((size_t)max_rows, sizeof *d->stretch);
     d->added = xcalloc((size_t)slots, sizeof *d->added);
@@ -87,7 +88,6 @@ int decoder_length(const struct decoder *d, int slot) { return d->kv.length[slot
 void decoder_reset(struct decoder *d, int slot) { kvcache_truncate(&d->kv, slot, 0); }
 void decoder_share(struct decoder *d, int to, int from, int n) { kvcache_share(&d->kv, to, from, n); }
 void decoder_truncate(struct decoder *d, int slot, int n) { kvcache_truncate(&d->kv, slot, n); }
-bool decoder_exact(const struct decoder *d) { return !d->packs; }
 int decoder_pages(const struct decoder *d) { return d->kv.n_pages - d->kv.n_free; }
 int64_t decoder_free_tokens(const struct decoder *d) { return d->kv.max_tokens - d->kv.tokens; }
 
@@ -119,11 +119,13 @@ static int upload(struct decoder *d, void *to, const void *from, size_t bytes, s
     return bytes ? dev_err(dev, dev->upload(dev->ctx, to, from, bytes), e, "rows to decode", bytes) : 0;
 }
 
-/* All of a call in one copy: u(M) f64, then ids, slots, positions (R), wanted rows (M), starts of fresh sequences. */
-static int upload_rows(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, const double *u, struct err *e) {
+/* All of a call in one copy: choices (M) where the device makes them, then ids, slots, positions (R), wanted rows (M), starts of fresh
+   sequences. */
+static int upload_rows(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, const struct choice *how, struct err *e) {
     size_t table = (size_t)d->kv.slots * (size_t)d->kv.max_pages * sizeof(int32_t), rows = (size_t)R;
-    int32_t *h = (int32_t *)((double *)d->host + M), *dev = (int32_t *)((double *)d->rows_dev + M);
-    for (int i = 0; i < M; i++) ((double *)d->host)[i] = u ? u[i] : 0;
+    size_t n_how = how ? (size_t)M : 0;
+    int32_t *h = (int32_t *)((struct choice *)d->host + n_how), *dev = (int32_t *)((struct choice *)d->rows_dev + n_how);
+    if (n_how) memcpy(d->host, how, n_how * sizeof *how);
     memcpy(h, ids, rows * sizeof *h);
     memcpy(h + R, slot, rows * sizeof *h);
     place_rows(d, h + 2 * R, slot, R);
@@ -132,14 +134,14 @@ static int upload_rows(struct decoder *d, const int32_t *ids, const int32_t *slo
     if (M) memcpy(h + 3 * R, at, (size_t)M * sizeof *h);
     int32_t *cu = h + 3 * R + M;
     int n_cu = decode_find_stretches(d, slot, h + 2 * R, R, cu);
-    d->u_dev = d->rows_dev;
+    d->how_dev = d->rows_dev;
     d->ids_dev = dev;
     d->seq_dev = dev + R;
     d->pos_dev = dev + 2 * R;
     d->sel_dev = dev + 3 * R;
     d->cu_dev = d->sel_dev + M;
     d->cu = cu;
-    return upload(d, d->rows_dev, d->host, (size_t)M * sizeof(double) + (size_t)(3 * R + M + n_cu) * sizeof *h, e);
+    return upload(d, d->rows_dev, d->host, n_how * sizeof *how + (size_t)(3 * R + M + n_cu) * sizeof *h, e);
 }
 
 int decoder_feed(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *logits_at, int M, float *logits, struct err *e) {
@@ -150,12 +152,17 @@ int decoder_feed(struct decoder *d, const int32_t *ids, const int32_t *slot, int
 
 bool decoder_chooses(const struct decoder *d) { return d->m->d->choose != NULL; }
 
-int decoder_feed_choose(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, double temperature, const double *u, int32_t *chosen, struct err *e) {
+int decoder_begin(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, const struct choice *how, struct err *e) {
+    if (!decoder_chooses(d)) BUG("a device that chooses no tokens");
+    if (check_rows(d, ids, slot, R, at, M, e) < 0 || upload_rows(d, ids, slot, R, at, M, how, e) < 0) return -1;
+    d->begun = M;
+    return decode_begin(d, R, M, e);
+}
+
+int decoder_choose(struct decoder *d, const uint32_t *allowed, const uint32_t *seen, int32_t *chosen, struct err *e) {
     struct dev *dev = d->m->d;
-    if (!dev->choose) BUG("a device that chooses no tokens");
-    if (check_rows(d, ids, slot, R, at, M, e) < 0 || upload_rows(d, ids, slot, R, at, M, u, e) < 0) return -1;
-    if (decode_run_choose(d, R, M, (float)temperature, e) < 0) return -1;
-    size_t bytes = (size_t)M * sizeof *chosen;
+    size_t bytes = (size_t)d->begun * sizeof *chosen;
+    decode_choose(d, d->begun, allowed, seen);
     if (dev_err(dev, dev->download(dev->ctx, chosen, d->chosen_dev, bytes), e, "tokens", bytes) < 0) return -1;
     return dev_err(dev, dev->sync(dev->ctx), e, "decoding", 0);
 }

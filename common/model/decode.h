@@ -13,13 +13,15 @@ void decoder_free(struct decoder *d);
 enum compute { COMPUTE_F32, COMPUTE_INT8 };
 int decoder_compute(struct decoder *d, enum compute c, struct err *e);
 /* Feeds rows: ids(R), slot(R); positions follow each slot's length. logits_at(M): rows whose next-token logits are
-   wanted, ascending; logits(M,V) f32 host. A row's logits do not depend on what else is fed with it. No room for R
-   more tokens: RC_IO naming --max-cached-tokens, an id outside the vocabulary: RC_INPUT, and nothing was fed. After
+   wanted, ascending; logits(M,V) f32 host. A row's logits do not depend on what else is fed with it, but on
+   cards. No room for R more tokens: RC_IO naming --max-cached-tokens, an id outside the vocabulary: RC_INPUT, and nothing was fed. After
    any other error the decoder may only be freed. */
 int decoder_feed(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *logits_at, int M, float *logits, struct err *e);
-/* The same on a device that chooses the next tokens itself (decoder_chooses): chosen(M) of the rows at(M), as kernels/decode.h's
-   choose says; u(M) within 0..1, not read at temperature 0. */
-int decoder_feed_choose(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, double temperature, const double *u, int32_t *chosen, struct err *e);
+/* The same on a device that chooses the next tokens itself (decoder_chooses), in two halves: decoder_begin queues the rows and how(M)
+   the tokens of the rows at(M) are chosen (kernels/decode.h), and what the host does then goes on beside the device's work: it may
+   find out and upload which tokens are allowed. decoder_choose, with bits that lie on the device, waits for chosen(M). */
+int decoder_begin(struct decoder *d, const int32_t *ids, const int32_t *slot, int R, const int32_t *at, int M, const struct choice *how, struct err *e);
+int decoder_choose(struct decoder *d, const uint32_t *allowed, const uint32_t *seen, int32_t *chosen, struct err *e);
 bool decoder_chooses(const struct decoder *d);
 int decoder_length(const struct decoder *d, int slot); /* tokens cached */
 void decoder_reset(struct decoder *d, int slot);       /* frees the slot's pages */
@@ -27,7 +29,6 @@ void decoder_reset(struct decoder *d, int slot);       /* frees the slot's pages
    and which count once. decoder_truncate leaves a slot its first n tokens, whole pages too. */
 void decoder_share(struct decoder *d, int to, int from, int n);
 void decoder_truncate(struct decoder *d, int slot, int n);
-bool decoder_exact(const struct decoder *d);           /* a row's logits are the same bytes in any company: not on cards */
 int decoder_pages(const struct decoder *d);            /* of KV_BLOCK tokens, held by any slot */
 int64_t decoder_free_tokens(const struct decoder *d);  /* cached tokens there is still room for */
 #endif

@@ -1,8 +1,8 @@
-/* One call of a decoder: layers, head, choice; as a graph where the same number of rows comes again. */
+/* One call of a decoder: layers and head, as a graph where the same number of rows comes again; choice. */
 #include "common/model/decode_pass.h"
 #include <math.h>
 
-size_t decode_rows_bytes(int max_rows) { return (size_t)max_rows * (sizeof(double) + 6 * sizeof(int32_t)) + sizeof(int32_t); }
+size_t decode_rows_bytes(int max_rows) { return (size_t)max_rows * (sizeof(struct choice) + 6 * sizeof(int32_t)) + sizeof(int32_t); }
 
 int decode_find_stretches(struct decoder *d, const int32_t *slot, const int32_t *pos, int R, int32_t *cu) {
     int n_cu = 0;
@@ -10,15 +10,15 @@ int decode_find_stretches(struct decoder *d, const int32_t *slot, const int32_t 
     for (int i = 0; i < R;) {
         int end = i + 1;
         while (end < R && slot[end] == slot[i] && pos[end] == pos[end - 1] + 1) end++;
-        bool fresh = d->packs && pos[i] == 0 && end - i > 1;
+        enum stretch_kind kind = !d->packs || end - i == 1 ? ROW_BY_ROW : pos[i] ? CONTINUED : FRESH;
         struct stretch *s = d->n_stretches ? &d->stretch[d->n_stretches - 1] : NULL;
-        if (!s || (s->S > 0) != fresh) {
+        if (!s || s->kind != kind) {
             s = &d->stretch[d->n_stretches++];
-            *s = (struct stretch){.from = i, .cu_at = n_cu};
-            if (fresh) cu[n_cu++] = 0;
+            *s = (struct stretch){.kind = kind, .from = i, .cu_at = n_cu};
+            if (kind != ROW_BY_ROW) cu[n_cu++] = 0;
         }
         s->n += end - i;
-        if (fresh) cu[n_cu++] = s->n, s->S++;
+        if (kind != ROW_BY_ROW) cu[n_cu++] = s->n, s->S++;
         i = end;
     }
     return n_cu;
@@ -33,10 +33,13 @@ static void attend(struct decoder *d, const struct kv_view *kv) {
     for (int i = 0; i < d->n_stretches; i++) {
         const struct stretch *s = &d->stretch[i];
         void *o = row(d, d->t.o, s->from, c->H * c->D), *q = row(d, d->t.q, s->from, c->H * c->D);
-        if (s->S)
-            dev->attention(dev->ctx, o, d->t.lse, q, row(d, d->t.k, s->from, c->G * c->D), row(d, d->t.v, s->from, c->G * c->D), d->cu + s->cu_at, d->cu_dev + s->cu_at, s->S, c->H, c->G, c->D, scale);
+        const int32_t *seq = d->seq_dev + s->from, *pos = d->pos_dev + s->from, *cu = d->cu + s->cu_at, *cu_dev = d->cu_dev + s->cu_at;
+        if (s->kind == FRESH)
+            dev->attention(dev->ctx, o, d->t.lse, q, row(d, d->t.k, s->from, c->G * c->D), row(d, d->t.v, s->from, c->G * c->D), cu, cu_dev, s->S, c->H, c->G, c->D, scale);
+        else if (s->kind == CONTINUED)
+            dev->attention_paged(dev->ctx, o, q, kv, seq, pos, cu, cu_dev, s->S, c->H, c->G, c->D, scale);
         else
-            dev->attention_cached(dev->ctx, o, q, kv, d->seq_dev + s->from, d->pos_dev + s->from, s->n, c->H, c->G, c->D, scale);
+            dev->attention_cached(dev->ctx, o, q, kv, seq, pos, s->n, c->H, c->G, c->D, scale);
     }
 }
 
@@ -88,18 +91,6 @@ static int head(struct decoder *d, int M, float *logits, struct err *e) {
     return 0;
 }
 
-static void head_choose(struct decoder *d, int R, int M, float temperature) {
-    const struct model *m = d->m;
-    struct dev *dev = m->d;
-    bool done = R == 1 && M == 1 && dev->decode_head && dev->decode_head(dev->ctx, d->logits, d->t.x, m->norm, m->cfg.norm_eps, &m->head);
-    if (!done) norm(d, M);
-    for (int at = 0; at < M; at += d->chunk) {
-        int n = chunk_at(d, at, M);
-        if (!done) logits_of(d, at, n);
-        dev->choose(dev->ctx, d->chosen_dev + at, d->logits, n, m->cfg.V, temperature, d->u_dev + at);
-    }
-}
-
 int decode_run(struct decoder *d, int R, int M, float *logits, struct err *e) {
     layers(d, R);
     return M > 0 ? head(d, M, logits, e) : 0;
@@ -112,24 +103,27 @@ void decode_forget_graphs(struct decoder *d) {
     }
 }
 
-static void run_choose(struct decoder *d, int R, int M, float temperature) {
+/* To the logits of the first chunk. */
+static void run(struct decoder *d, int R, int M) {
+    const struct model *m = d->m;
+    struct dev *dev = m->d;
     layers(d, R);
-    if (M > 0) head_choose(d, R, M, temperature);
+    if (!M || (R == 1 && dev->decode_head && dev->decode_head(dev->ctx, d->logits, d->t.x, m->norm, m->cfg.norm_eps, &m->head))) return;
+    norm(d, M);
+    logits_of(d, 0, chunk_at(d, 0, M));
 }
 
 /* A step of decoding alone: a graph of it holds for every later one of as many rows. */
 static bool repeats(const struct decoder *d, int R, int M) {
-    return !d->no_graphs && R == M && R <= GRAPH_ROWS && d->n_stretches == 1 && !d->stretch[0].S;
+    return !d->no_graphs && R == M && R <= GRAPH_ROWS && d->n_stretches == 1 && d->stretch[0].kind == ROW_BY_ROW;
 }
 
-int decode_run_choose(struct decoder *d, int R, int M, float temperature, struct err *e) {
+int decode_begin(struct decoder *d, int R, int M, struct err *e) {
     struct dev *dev = d->m->d;
-    if (temperature != d->graph_temperature) decode_forget_graphs(d);
-    d->graph_temperature = temperature;
     bool again = repeats(d, R, M);
-    if (!again || !d->met[R]) { /* the first time makes room for scratch */
-        run_choose(d, R, M, temperature);
-        if (again) d->met[R] = true;
+    if (!again || d->met[R] < GRAPH_AFTER) { /* the first time makes room for scratch */
+        run(d, R, M);
+        if (again) d->met[R]++;
         return 0;
     }
     struct kgraph **g = &d->graph[R];
@@ -141,12 +135,21 @@ int decode_run_choose(struct decoder *d, int R, int M, float temperature, struct
         enum kerr rc = dev->graph_begin(dev->ctx);
         if (rc == K_UNSUPPORTED) {
             d->no_graphs = true;
-            run_choose(d, R, M, temperature);
+            run(d, R, M);
             return 0;
         }
-        if (!rc) run_choose(d, R, M, temperature);
+        if (!rc) run(d, R, M);
         if (!rc) rc = dev->graph_end(dev->ctx, g);
         if (dev_err(dev, rc, e, "the graph of a step", 0) < 0) return -1;
     }
     return dev_err(dev, dev->graph_launch(dev->ctx, *g), e, "decoding", 0);
+}
+
+void decode_choose(struct decoder *d, int M, const uint32_t *allowed, const uint32_t *seen) {
+    struct dev *dev = d->m->d;
+    for (int at = 0; at < M; at += d->chunk) {
+        int n = chunk_at(d, at, M);
+        if (at) logits_of(d, at, n);
+        dev->choose(dev->ctx, d->chosen_dev + at, d->logits, n, d->m->cfg.V, d->how_dev + at, allowed, seen);
+    }
 }

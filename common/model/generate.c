@@ -1,5 +1,6 @@
 /* Continuous batching: see generate.h. */
 #include "common/model/generate.h"
+#include "common/model/choices.h"
 #include "common/model/prefixes.h"
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +27,10 @@ struct generator {
     struct prefixes prefixes;
     int max_rows, prefill;
     bool on_device;                              /* the device chooses the tokens */
-    double *uniform;                             /* (slots) for that */
+    struct choices choices;                      /* for that */
     int32_t *chosen;                             /* (slots) */
     int32_t *ids, *slot_of, *logits_at, *owner; /* one pass: rows, and the slot behind each wanted logit row */
-    float *logits;                               /* (slots, V) */
+    float *logits;                               /* (slots, V) where the host chooses */
     uint32_t *allowed;                           /* (V + 31) / 32 bits, with a constraint */
     struct gen_answer **done;
     int n_done, n_active;
@@ -55,9 +56,7 @@ struct generator *generator_new(const struct model *m, const struct lora *const 
         return NULL;
     }
     prefixes_init(&g->prefixes, g->d, o->slots);
-    const struct sampling *how = &o->sampling;
-    g->on_device = decoder_chooses(g->d) && !o->constraint && how->repetition_penalty == 1 && how->top_p >= 1 && !how->top_k;
-    g->uniform = xcalloc((size_t)o->slots, sizeof *g->uniform);
+    g->on_device = decoder_chooses(g->d);
     g->chosen = xcalloc((size_t)o->slots, sizeof *g->chosen);
     g->sampler = sampler_new(&o->sampling, m->cfg.V);
     g->slots = xcalloc((size_t)o->slots, sizeof *g->slots);
@@ -65,10 +64,14 @@ struct generator *generator_new(const struct model *m, const struct lora *const 
     g->slot_of = xcalloc((size_t)g->max_rows, sizeof *g->slot_of);
     g->logits_at = xcalloc((size_t)o->slots, sizeof *g->logits_at);
     g->owner = xcalloc((size_t)o->slots, sizeof *g->owner);
-    g->logits = xcalloc((size_t)o->slots * (size_t)m->cfg.V, sizeof *g->logits);
+    if (!g->on_device) g->logits = xcalloc((size_t)o->slots * (size_t)m->cfg.V, sizeof *g->logits);
     if (o->constraint) {
         size_t words = ((size_t)m->cfg.V + 31) / 32, theirs = constraint_words(o->constraint);
         g->allowed = xcalloc(words > theirs ? words : theirs, sizeof *g->allowed);
+    }
+    if (g->on_device && choices_init(&g->choices, m->d, &o->sampling, o->slots, m->cfg.V, o->constraint != NULL, e) < 0) {
+        generator_free(g);
+        return NULL;
     }
     return g;
 }
@@ -82,6 +85,7 @@ void generator_free(struct generator *g) {
     }
     for (int i = 0; i < g->n_done; i++) gen_answer_free(g->done[i]);
     prefixes_release(&g->prefixes);
+    choices_release(&g->choices);
     decoder_free(g->d);
     sampler_free(g->sampler);
     free(g->slots);
@@ -90,7 +94,6 @@ void generator_free(struct generator *g) {
     free(g->logits_at);
     free(g->owner);
     free(g->logits);
-    free(g->uniform);
     free(g->chosen);
     free(g->allowed);
     free(g->done);
@@ -247,8 +250,8 @@ static int accept(struct generator *g, int i, int32_t id, struct err *e) {
     return 0;
 }
 
-/* The tokens that slot s may take next, ends included; NULL for all. Made between the steps of the model and not beside them:
-   of SmolLM2's answers on a CPU masks and forced text are 0.04 % of the time under the schema of pipelines/noticias, 4 % under
+/* The tokens that slot s may take next, ends included; NULL for all. On a CPU made between the steps of the model and not beside them:
+   of SmolLM2's answers masks and forced text are 0.04 % of the time under the schema of pipelines/noticias, 4 % under
    one with an email address, whose states cost most where they are met first; no more could be hidden. */
 static const uint32_t *allowed(struct generator *g, struct slot *s) {
     struct constraint *c = g->o.constraint;
@@ -282,6 +285,7 @@ int generator_submit(struct generator *g, const int32_t *prompt, size_t n_prompt
     s->from = -1;
     s->n_shared = 0;
     s->seen.n = 0;
+    if (g->on_device) choices_forget(&g->choices, i);
     for (size_t k = 0; k < n_prompt; k++) ids_add(&s->seen, prompt[k]);
     s->answer = xcalloc(1, sizeof *s->answer);
     s->answer->number = number;
@@ -289,7 +293,7 @@ int generator_submit(struct generator *g, const int32_t *prompt, size_t n_prompt
     g->n_active++;
     if (g->o.constraint) constrained_start(&s->bound, g->o.constraint, (uint32_t)g->o.max_new);
     int rc = go_on(g, i, e);
-    if (!rc && s->busy && decoder_exact(g->d)) share_beginning(g, i, prompt, n_prompt);
+    if (!rc && s->busy) share_beginning(g, i, prompt, n_prompt);
     return rc;
 }
 
@@ -308,19 +312,30 @@ static int feed_slot(struct generator *g, int i, int R, int *M, int room) {
     return n;
 }
 
-static int run_pass(struct generator *g, int R, int M, struct err *e) {
-    if (!g->on_device) return decoder_feed(g->d, g->ids, g->slot_of, R, g->logits_at, M, g->logits, e);
+/* The device chooses; the tokens that it may choose are found while it works. */
+static int run_on_device(struct generator *g, int R, int M, struct err *e) {
+    struct choices *c = &g->choices;
     for (int k = 0; k < M; k++) {
-        const struct gen_answer *a = g->slots[g->owner[k]].answer;
-        g->uniform[k] = sampler_uniform(g->o.sampling.seed, a->number, a->ids.n);
+        const struct slot *s = &g->slots[g->owner[k]];
+        choices_set(c, k, g->owner[k], s->seen.v, s->seen.n, s->answer->number, s->answer->ids.n);
     }
-    return decoder_feed_choose(g->d, g->ids, g->slot_of, R, g->logits_at, M, g->o.sampling.temperature, g->uniform, g->chosen, e);
+    if (decoder_begin(g->d, g->ids, g->slot_of, R, g->logits_at, M, c->rows, e) < 0) return -1;
+    for (int k = 0; g->o.constraint && k < M; k++) {
+        struct slot *s = &g->slots[g->owner[k]];
+        const uint32_t *may = allowed(g, s);
+        if (!s->bound.failed) choices_allow(c, g->owner[k], may);
+    }
+    return choices_send(c, e) < 0 ? -1 : decoder_choose(g->d, c->allowed.dev, c->seen.dev, g->chosen, e);
+}
+
+static int run_pass(struct generator *g, int R, int M, struct err *e) {
+    return g->on_device ? run_on_device(g, R, M, e) : decoder_feed(g->d, g->ids, g->slot_of, R, g->logits_at, M, g->logits, e);
 }
 
 static int32_t next_id(struct generator *g, struct slot *s, int k) {
+    const uint32_t *may = g->on_device ? NULL : allowed(g, s);
+    if (s->bound.failed) return -1;
     if (g->on_device) return g->chosen[k];
-    const uint32_t *may = allowed(g, s);
-    if (may && s->bound.failed) return -1;
     return sampler_next(g->sampler, g->logits + (size_t)k * (size_t)g->m->cfg.V, may, s->seen.v, s->seen.n, s->answer->number, s->answer->ids.n);
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA card: the ops against their reference, training parity with the CPU, and the speed table of a
 # random Llama-3.2-1B. One JSON line a row on stdout, all else on stderr; 0 when every test passed.
-# usage: cuda.sh BUILD [PART ...]     parts: ops parity products speed fp8 memory lengths profile sanitize (default: ops parity speed)
+# usage: cuda.sh BUILD [PART ...]     parts: ops parity products speed fp8 memory lengths answers profile sanitize (default: ops parity speed)
 # BUILD: made by `make CUDA=1 all tests BUILD/tests/bench/cuda_decode BUILD/tests/bench/cuda_ops BUILD/tests/bench/cuda_memory`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
 # tests/oracle/shorten_gguf.py), else FETCHED's. NF4=1 adds the rows of the quantised base. Needs CUDA's libraries and 16 GB of
 # memory; jq is not needed, python3 only for `profile`.
@@ -147,6 +147,14 @@ products() { # the products of a layer, alone and with LoRA; what memory bounds
     for what in ops memory; do "$build/tests/bench/cuda_$what" "$COADOR_DEVICE" "${ROWS:-16384}" | sed "s|}$|,\"card\":\"$card\"}|" || failed=1; done
 }
 
+answers() { # free ones and those under the schemas of pipelines/nyt and nyt-distill, of CARD_MODEL; then as before the card chose by all rules
+    local schema
+    for schema in nyt/schema nyt-distill/asked; do
+        "$build/tests/bench/cuda_answers" "$CARD_MODEL" "$COADOR_DEVICE" "$src/pipelines/$schema.json" 64 512 110 || failed=1
+    done | sed "s|}$|,\"card\":\"$card\"}|"
+    "$build/tests/bench/cuda_answers" "$CARD_MODEL" "$COADOR_DEVICE" "$src/pipelines/nyt-distill/asked.json" 64 64 110 host alone | sed "s|}$|,\"card\":\"$card\"}|"
+}
+
 profile() { # time by kernel of one step, under ncu (which runs kernels one by one)
     model
     rows 24 2048 0 >"$work/long"
@@ -201,9 +209,9 @@ sanitize() {
 
 for part in $parts; do
     case $part in
-    ops) tests kernels ops linear adapted weight attention distill ;;
-    parity) tests model card ;;
-    products | speed | fp8 | memory | lengths | profile | sanitize) "$part" ;;
+    ops) tests kernels ops linear adapted weight attention choose distill ;;
+    parity) tests model card answers ;;
+    products | speed | fp8 | memory | lengths | answers | profile | sanitize) "$part" ;;
     *) echo "cuda.sh: no part $part" >&2; exit 2 ;;
     esac
 done

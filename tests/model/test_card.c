@@ -352,12 +352,46 @@ static void test_decode(void **state) {
     pair_close(&p);
 }
 
+/* A prompt that goes on where another one's pages end, and one fed in two pieces, give the logits of one fed whole; several at once. */
+static void test_continued(void **state) {
+    struct pair p;
+    struct err e = ERR_INIT;
+    enum { PROMPT = 150, SHARED = 96, N = 3, ROWS = N * PROMPT };
+    static int32_t ids[ROWS], slot[ROWS];
+    int32_t whole[N], rest[N];
+    pair_open(&p, 0, false);
+    struct side *c = &p.s[CARD];
+    size_t V = (size_t)c->m->cfg.V;
+    float *z[2] = {xmalloc(N * V * sizeof(float)), xmalloc(N * V * sizeof(float))};
+    struct decoder *d[2];
+    for (int s = 0; s < 2; s++)
+        if (!(d[s] = decoder_new(c->m, NULL, 0, N, 2048, ROWS, &e))) fail_msg("%s", e.msg);
+    for (int n = 0; n < N; n++)
+        for (int i = 0; i < PROMPT; i++) ids[n * PROMPT + i] = (int32_t)((unsigned)(i < SHARED ? i : n * PROMPT + i) * 2654435761u % (unsigned)V), slot[n * PROMPT + i] = n;
+    for (int n = 0; n < N; n++) whole[n] = (n + 1) * PROMPT - 1, rest[n] = (n + 1) * (PROMPT - SHARED) - 1;
+    if (decoder_feed(d[0], ids, slot, ROWS, whole, N, z[0], &e) < 0 || decoder_feed(d[1], ids, slot, SHARED, NULL, 0, NULL, &e) < 0) fail_msg("%s", e.msg);
+    for (int n = 1; n < N; n++) decoder_share(d[1], n, 0, SHARED);
+    for (int n = 0; n < N; n++)
+        for (int i = SHARED; i < PROMPT; i++) ids[n * (PROMPT - SHARED) + i - SHARED] = ids[n * PROMPT + i], slot[n * (PROMPT - SHARED) + i - SHARED] = n;
+    if (decoder_feed(d[1], ids, slot, N * (PROMPT - SHARED), rest, N, z[1], &e) < 0) fail_msg("%s", e.msg);
+    for (int n = 0; n < N; n++) {
+        double xy = 0, xx = 0, yy = 0;
+        for (size_t i = n * V; i < (n + 1) * V; i++) xy += (double)z[0][i] * z[1][i], xx += (double)z[0][i] * z[0][i], yy += (double)z[1][i] * z[1][i];
+        print_message("# continued %d: cosine of logits %.6f\n", n, xy / sqrt(xx * yy));
+        assert_true(xy / sqrt(xx * yy) >= MIN_LOGITS_COSINE);
+    }
+    for (int s = 0; s < 2; s++) decoder_free(d[s]), free(z[s]);
+    pair_close(&p);
+}
+
 /* The card's own choice of a step, as a graph and not, is the largest of the logits it would have given; several slots at once. */
 static void test_choose_steps(void **state) {
     struct pair p;
     struct err e = ERR_INIT;
     enum { SLOTS = 3, STEPS_EACH = 40 };
     int32_t ids[SLOTS], slot[SLOTS] = {0, 1, 2}, at[SLOTS] = {0, 1, 2}, chosen[SLOTS];
+    struct choice greedy[SLOTS];
+    for (int i = 0; i < SLOTS; i++) greedy[i] = (struct choice){.top_p = 1, .penalty = 1, .allowed = -1, .seen = -1};
     pair_open(&p, 0, false);
     struct side *c = &p.s[CARD];
     size_t V = (size_t)c->m->cfg.V;
@@ -367,7 +401,7 @@ static void test_choose_steps(void **state) {
         if (!a || !b || !decoder_chooses(b)) fail_msg("%s", e.msg);
         for (int i = 0; i < n; i++) ids[i] = 100 + i;
         for (int s = 0; s < STEPS_EACH; s++) {
-            if (decoder_feed(a, ids, slot, n, at, n, z, &e) < 0 || decoder_feed_choose(b, ids, slot, n, at, n, 0, NULL, chosen, &e) < 0) fail_msg("%s", e.msg);
+            if (decoder_feed(a, ids, slot, n, at, n, z, &e) < 0 || decoder_begin(b, ids, slot, n, at, n, greedy, &e) < 0 || decoder_choose(b, NULL, NULL, chosen, &e) < 0) fail_msg("%s", e.msg);
             for (int i = 0; i < n; i++) {
                 float *row = z + (size_t)i * V, top = row[0];
                 for (size_t v = 1; v < V; v++) top = row[v] > top ? row[v] : top;
@@ -384,51 +418,8 @@ static void test_choose_steps(void **state) {
     pair_close(&p);
 }
 
-/* The op alone beside a sum on the host. */
-static void test_choose(void **state) {
-    struct pair p;
-    enum { V = 1000, M = 64 };
-    static uint16_t z[M * V];
-    double u[M], *u_dev;
-    int32_t got[M], *ids_dev;
-    uint16_t *z_dev;
-    pair_open(&p, 0, false);
-    struct dev *d = p.s[CARD].d;
-    const enum dtype T = d->act;
-    for (int i = 0; i < M * V; i++) z[i] = act_of(T, (float)((unsigned)i * 2654435761u >> 16) / 8192.0f);
-    for (int i = 0; i < M; i++) u[i] = (i + 0.5) / M, z[i * V + 3] = act_of(T, NAN);
-    u_dev = zeros(d, sizeof u), ids_dev = zeros(d, sizeof got), z_dev = zeros(d, sizeof z);
-    d->upload(d->ctx, u_dev, u, sizeof u);
-    d->upload(d->ctx, z_dev, z, sizeof z);
-    for (int warm = 0; warm < 2; warm++) {
-        float t = warm ? 0.7f : 0;
-        d->choose(d->ctx, ids_dev, z_dev, M, V, t, u_dev);
-        assert_int_equal(d->download(d->ctx, got, ids_dev, sizeof got), K_OK);
-        for (int i = 0; i < M; i++) {
-            double sum = 0, want = 0;
-            int best = -1;
-            for (int c = 0; c < V; c++) {
-                float x = act_value(T, z[i * V + c]);
-                if (isfinite(x) && (best < 0 || x > act_value(T, z[i * V + best]))) best = c;
-            }
-            float top = act_value(T, z[i * V + best]);
-            assert_in_range(got[i], 0, V - 1);
-            if (!warm) assert_int_equal(got[i], best);
-            for (int c = 0; c < V; c++)
-                if (isfinite(act_value(T, z[i * V + c]))) want += exp((act_value(T, z[i * V + c]) - top) / t);
-            for (int c = 0; c < got[i]; c++)
-                if (isfinite(act_value(T, z[i * V + c]))) sum += exp((act_value(T, z[i * V + c]) - top) / t);
-            if (!warm) continue;
-            double own = exp((act_value(T, z[i * V + got[i]]) - top) / t);
-            assert_true(sum <= u[i] * want + 1e-5 * want && u[i] * want <= sum + own + 1e-5 * want);
-        }
-    }
-    d->free(d->ctx, u_dev), d->free(d->ctx, ids_dev), d->free(d->ctx, z_dev);
-    pair_close(&p);
-}
-
 int main(int argc, char **argv) { /* names of tests, * for all: for one alone */
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step), cmocka_unit_test(test_decode), cmocka_unit_test(test_choose_steps), cmocka_unit_test(test_choose),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step), cmocka_unit_test(test_decode), cmocka_unit_test(test_continued), cmocka_unit_test(test_choose_steps),
         cmocka_unit_test(test_gradients), cmocka_unit_test(test_gradients_dropout), cmocka_unit_test(test_gradients_e4m3), cmocka_unit_test(test_steps), cmocka_unit_test(test_same_bytes)};
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
