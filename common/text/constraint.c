@@ -1,12 +1,12 @@
 /* Answers under a grammar: see constraint.h. */
 #include "common/text/constraint.h"
+#include "common/text/forced.h"
 #include "common/text/names.h"
 #include "common/text/pretok.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define FORCED_MAX 4096 /* bytes at a time */
-#define CONTEXT 16      /* tokens before the forced text that tokenizing it again looks at */
 
 struct constraint {
     struct grammar *g;
@@ -15,6 +15,7 @@ struct constraint {
     const struct tokenizer *t;
     struct buf text; /* scratch: the last tokens and the forced text */
     struct ids ids;  /* scratch: its tokens */
+    struct forced *forced;
     /* where objects are open */
     bool open;
     size_t prefix;
@@ -33,7 +34,7 @@ static void token_text(struct constraint *c, int32_t token) {
 
 struct constraint *constraint_new(struct grammar *g, const struct vocab *v, const struct tokenizer *t) {
     struct constraint *c = xcalloc(1, sizeof *c);
-    *c = (struct constraint){.g = g, .m = masker_new(g, v), .v = v, .t = t};
+    *c = (struct constraint){.g = g, .m = masker_new(g, v), .v = v, .t = t, .forced = forced_new()};
     c->open = grammar_open(g, &c->prefix);
     for (int32_t i = 0; c->open && i < vocab_size(v); i++) {
         int quotes = 0;
@@ -52,6 +53,7 @@ void constraint_free(struct constraint *c) {
     grammar_free(c->g);
     buf_release(&c->text);
     ids_release(&c->ids);
+    forced_free(c->forced);
     names_release(&c->scratch);
     free(c->quoting);
     free(c);
@@ -211,22 +213,22 @@ static long tokens_until(struct constraint *c, size_t stable) {
     return exact ? n : -1;
 }
 
-/* Takes ids [from, to) of c->ids if they leave room for the end. */
-static void take(struct constrained *a, struct constraint *c, long from, long to, struct ids *ids) {
+/* Takes the tokens if they leave room for the end. */
+static void take(struct constrained *a, struct constraint *c, const struct ids *forced, struct ids *ids) {
     uint32_t state = a->state;
-    if (to <= from || (uint32_t)(to - from) > a->left) return;
-    for (long i = from; i < to && state != GRAMMAR_DEAD; i++) state = mask_accept(c->m, state, c->ids.v[i]);
-    bool fits = state != GRAMMAR_DEAD && mask_min_tokens(c->m, state) <= a->left - (uint32_t)(to - from);
+    if (forced->n > a->left) return;
+    for (size_t i = 0; i < forced->n && state != GRAMMAR_DEAD; i++) state = mask_accept(c->m, state, forced->v[i]);
+    bool fits = state != GRAMMAR_DEAD && mask_min_tokens(c->m, state) <= a->left - (uint32_t)forced->n;
     if (!found(a, c) || !fits) return;
-    for (long i = from; i < to; i++) {
-        ids_add(ids, c->ids.v[i]);
-        constrained_accept(a, c, c->ids.v[i]);
+    for (size_t i = 0; i < forced->n; i++) {
+        ids_add(ids, forced->v[i]);
+        constrained_accept(a, c, forced->v[i]);
     }
 }
 
 /* The text of the last tokens, from the border of a character on; returns how many they are. */
 static size_t context(struct constraint *c, const int32_t *ids, size_t n) {
-    size_t k = n < CONTEXT ? n : CONTEXT;
+    size_t k = n < FORCED_CONTEXT ? n : FORCED_CONTEXT;
     for (;; k--) {
         buf_clear(&c->text);
         buf_add(&c->text, "", 0);
@@ -257,10 +259,11 @@ static int encode(struct constraint *c, struct err *e) {
     return rc;
 }
 
-int constrained_force(struct constrained *a, struct constraint *c, struct ids *ids, size_t first, struct err *e) {
-    if (!a->left) return 0;
-    size_t known = context(c, ids->v + first, ids->n - first), before = c->text.n, stable;
-    const int32_t *last = ids->v + ids->n - known;
+/* What must follow, as c->ids[*from..*to). */
+static int find_forced(struct constrained *a, struct constraint *c, const int32_t *ids, size_t n, long *from, long *to, struct err *e) {
+    size_t known = context(c, ids, n), before = c->text.n, stable;
+    const int32_t *last = ids + n - known;
+    *from = *to = 0;
     grammar_try(c->g);
     uint32_t state = grammar_forced(c->g, a->state, FORCED_MAX, &c->text);
     if (!found(a, c)) return 0;
@@ -278,6 +281,21 @@ int constrained_force(struct constrained *a, struct constraint *c, struct ids *i
         known = 0;
         if (encode(c, e) < 0) return -1;
     }
-    take(a, c, (long)known, tokens_until(c, stable), ids);
+    long end = tokens_until(c, stable);
+    if (end > (long)known) *from = (long)known, *to = end;
+    return 0;
+}
+
+int constrained_force(struct constrained *a, struct constraint *c, struct ids *ids, size_t first, struct err *e) {
+    long from, to;
+    if (!a->left) return 0;
+    const struct forced_key key = forced_key(a->state, ids->n > first ? ids->v + first : NULL, ids->n - first);
+    const struct ids *forced = forced_find(c->forced, &key);
+    if (!forced) {
+        if (find_forced(a, c, ids->n > first ? ids->v + first : NULL, ids->n - first, &from, &to, e) < 0) return -1;
+        if (a->failed || to == from) return 0;
+        forced = forced_keep(c->forced, &key, c->ids.v + from, (size_t)(to - from));
+    }
+    take(a, c, forced, ids);
     return 0;
 }
