@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA card: the ops against their reference, training parity with the CPU, and the speed table of a
 # random Llama-3.2-1B. One JSON line a row on stdout, all else on stderr; 0 when every test passed.
-# usage: cuda.sh BUILD [PART ...]     parts: ops parity products speed fp8 memory lengths answers profile sanitize (default: ops parity speed)
+# usage: cuda.sh BUILD [PART ...]     parts: ops parity products speed small fp8 memory lengths answers profile sanitize (default: ops parity speed)
 # BUILD: made by `make CUDA=1 all tests BUILD/tests/bench/cuda_decode BUILD/tests/bench/cuda_ops BUILD/tests/bench/cuda_memory`; it may be a copy. CARD_MODEL: a model for the parity (a shortened one will do:
 # tests/oracle/shorten_gguf.py), else FETCHED's. NF4=1 adds the rows of the quantised base. Needs CUDA's libraries and 16 GB of
 # memory; jq is not needed, python3 only for `profile`.
@@ -31,14 +31,14 @@ tests() { # tests KIND NAME ...: TAP to stderr, a row of counts
     done
 }
 
-# Rows of random token ids, all trained: rows N MEAN SPREAD
+# Rows of random token ids, all trained: rows N MEAN SPREAD [IDS]
 rows() {
-    awk -v n="$1" -v mean="$2" -v spread="$3" 'BEGIN {
+    awk -v n="$1" -v mean="$2" -v spread="$3" -v ids="${4:-128000}" 'BEGIN {
         srand(1)
         for (i = 0; i < n; i++) {
             z = sqrt(-2 * log(1 - rand())) * cos(6.2831853 * rand()); len = int(mean + spread * z); if (len < 2) len = 2
             s = ""
-            for (t = 0; t < len; t++) s = s (t ? "," : "") int(rand() * 128000)
+            for (t = 0; t < len; t++) s = s (t ? "," : "") int(rand() * ids)
             print "{\"input_ids\":[" s "],\"labels\":[" s "]}"
         }
     }'
@@ -66,7 +66,7 @@ train() { # train NAME MODEL ROWS STEPS BATCH TOKENS_PER_PASS DROPOUT [OPTION ..
     cat "$work/said" >&2
     read -r held estimated < <(sed -n 's/.*memory of cuda[^ ]*: \([0-9]*\) MiB, estimated were \([0-9]*\).*/\1 \2/p' "$work/said")
     [ "$rc" = 0 ] || { failed=1; printf '{"work":"%s","failed":%d,"card":"%s"}\n' "$1" "$rc" "$card"; return; }
-    awk -v name="$name" -v card="$card" -v peak="$(sort -n "$work/memory" | tail -1)" -v held="${held:-0}" -v estimated="${estimated:-0}" -v flop=4.95e9 -v product="${PRODUCT_TFLOPS:-798}" '
+    awk -v name="$name" -v card="$card" -v peak="$(sort -n "$work/memory" | tail -1)" -v held="${held:-0}" -v estimated="${estimated:-0}" -v flop="${FLOP:-4.95e9}" -v product="${PRODUCT_TFLOPS:-798}" '
         function field(k,   s) { s = $0; if (!sub(".*\"" k "\": *", "", s)) return ""; sub("[,}].*", "", s); return s }
         field("step") + 0 > 3 && field("tok_s") != "" { v[n++] = field("tok_s") + 0; loss = field("loss"); norm = field("grad_norm") }
         END {
@@ -143,6 +143,18 @@ fp8() { # what fp8 does to a training: the losses of the same rows in bf16 and f
         "$work/curve-auto/metrics.jsonl" "$work/curve-fp8/metrics.jsonl" || failed=1
 }
 
+small() { # launches: the shape of SmolLM2-135M, steps of four short rows
+    mkdir -p "$work/small"
+    cat >"$work/small/config.json" <<'JSON'
+{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":576,"intermediate_size":1536,"num_hidden_layers":30,
+ "num_attention_heads":9,"num_key_value_heads":3,"head_dim":64,"vocab_size":49152,"tie_word_embeddings":true,"rms_norm_eps":1e-05,
+ "rope_theta":100000.0,"max_position_embeddings":8192,"hidden_act":"silu","bos_token_id":1,"eos_token_id":2,"initializer_range":0.02,"torch_dtype":"bfloat16"}
+JSON
+    "$tools/tensors" random --directory --tokenizer "$src/tests/data/tokenizer/llama-bpe.json" -o "$work/small/model" "$work/small/config.json" >&2 || { failed=1; return; }
+    rows 800 150 30 49152 >"$work/short"
+    FLOP=0.55e9 train "4 x N(150, 30), SmolLM2-135M, bf16, dropout 0.1" "$work/small/model" "$work/short" 200 4 8192 0.1
+}
+
 products() { # the products of a layer, alone and with LoRA; what memory bounds
     for what in ops memory; do "$build/tests/bench/cuda_$what" "$COADOR_DEVICE" "${ROWS:-16384}" | sed "s|}$|,\"card\":\"$card\"}|" || failed=1; done
 }
@@ -210,8 +222,8 @@ sanitize() {
 for part in $parts; do
     case $part in
     ops) tests kernels ops linear adapted weight attention choose distill ;;
-    parity) tests model card answers ;;
-    products | speed | fp8 | memory | lengths | answers | profile | sanitize) "$part" ;;
+    parity) tests model card answers pace ;;
+    products | speed | small | fp8 | memory | lengths | answers | profile | sanitize) "$part" ;;
     *) echo "cuda.sh: no part $part" >&2; exit 2 ;;
     esac
 done
