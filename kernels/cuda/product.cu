@@ -329,8 +329,11 @@ bool cuda_wide(struct kctx *k, bool by_rows, const struct wide_sum *s, int n, in
     w.pairs = (int)ceil_div(R, ROWS * PAIR);
     w.tiles = 0;
     w.R = R;
+    for (int i = 0; i < n; i++)
+        if (s[i].n + (s[i].scaled.a != NULL) > WIDE_TERMS || !fits(&s[i])) return false;
+    if (!s->scaled.a && cuda_narrow(k, by_rows, s, n, R)) return true;
     for (int i = 0; i < n; i++) {
-        if (s[i].n + (s[i].scaled.a != NULL) > WIDE_TERMS || !fits(&s[i]) || !map_sum_of(&w.v[i], &s[i], by_rows, R)) return false;
+        if (!map_sum_of(&w.v[i], &s[i], by_rows, R)) return false;
         w.tiles += w.pairs * w.v[i].columns;
     }
     if (s->scaled.a) return by_rows ? launch<BY_ROWS, true>(k, &w) : launch<COLUMNS, true>(k, &w);

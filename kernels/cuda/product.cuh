@@ -29,5 +29,8 @@ static inline bool cuda_wide(struct kctx *, bool, const struct wide_sum *, int, 
 bool cuda_is_wide(const struct kctx *k, int R); /* whether the card and the number of rows are for it */
 /* n sums of R rows in one launch; by_rows: every b is (K,N). False where also a shape or an address is not for it: nothing was done. */
 bool cuda_wide(struct kctx *k, bool by_rows, const struct wide_sum *s, int n, int R);
+/* The same for sums that cuda_wide's tiles are too few for (narrow.cu); none of them scaled, and their addresses and pitches checked. False where
+   they are more than that: nothing was done. */
+bool cuda_narrow(struct kctx *k, bool by_rows, const struct wide_sum *s, int n, int R);
 #endif
 #endif
