@@ -131,6 +131,8 @@ struct dev {
     /* ---- of cards only: NULL elsewhere ---- */
     adapted_fn *adapted;
     adapted_bwd_fn *adapted_bwd;
+    swiglu_adapted_fn *swiglu_adapted;
+    swiglu_adapted_bwd_fn *swiglu_adapted_bwd;
     swiglu_bwd_again_fn *swiglu_bwd_again;
     rmsnorm_e4m3_fn *rmsnorm_e4m3; /* these where e4m3 */
     swiglu_e4m3_fn *swiglu_e4m3;

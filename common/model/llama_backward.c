@@ -38,29 +38,30 @@ static void dropped_backward(struct llama_pass *p, const struct run *r, int laye
     d->dropout(d->ctx, 1, dx, p->dxd, r->seq, r->pos, &key, r->R, K);
 }
 
-/* All of it by one op: dx as below; with dropout the adapters' part passes the mask. x NULL: A's gradient comes later. */
-static void adapted_backward(struct llama_pass *p, const struct run *r, int layer, enum input in, const struct adapted *a, const void *x, const void *const *dy, void *dx, float *grad) {
+/* All of it by one op: dx as below; with dropout the adapters' part passes the mask. x NULL: A's gradient comes later; begun: B's and p->dh
+   are there. */
+static void adapted_backward(struct llama_pass *p, const struct run *r, int layer, enum input in, const struct adapted *a, bool begun, const void *x, const void *const *dy, void *dx, float *grad) {
     struct dev *d = r->m->d;
     const struct lora *l = r->a[0];
     int at = layer * N_SITES + (int)input_sites[in].first, K = (int)a->w[0].cols;
     float *dA[ADAPTED_MOST], *dB[ADAPTED_MOST];
     for (int j = 0; j < a->n; j++) dA[j] = grad + l->a_off[at + j], dB[j] = grad + l->b_off[at + j];
     const void *xd = x ? run_drop(r, layer, in, 0, x, K) : NULL;
-    d->adapted_bwd(d->ctx, dx, r->drop ? p->dxd : NULL, dA, dB, dy, xd, p->acts[layer].h[input_sites[in].first], p->dh, a, r->R);
+    d->adapted_bwd(d->ctx, dx, r->drop ? p->dxd : NULL, dA, begun ? NULL : dB, dy, xd, p->acts[layer].h[input_sites[in].first], p->dh, a, r->R);
     if (!r->drop || !dx) return;
     struct dropout_key key = run_drop_key(r, layer, in, 0);
     d->dropout(d->ctx, 1, dx, p->dxd, r->seq, r->pos, &key, r->R, K);
 }
 
 /* dx(R,K) = gradient of the input x of some linears, from theirs, dy[j]; NULL: not wanted. x may be anything where
-   no adapter sits. */
-static void input_backward(struct llama_pass *p, const struct run *r, int layer, enum input in, const void *x, const void *const *dy, void *dx, float *grad) {
+   no adapter sits. begun: as above. */
+static void input_backward(struct llama_pass *p, const struct run *r, int layer, enum input in, bool begun, const void *x, const void *const *dy, void *dx, float *grad) {
     struct dev *d = r->m->d;
     enum site s0 = input_sites[in].first;
     struct adapted a;
     if (run_adapted(r, layer, in, &a)) {
         a.rounded = r->e4m3 && in == IN_MLP; /* by down_backward */
-        adapted_backward(p, r, layer, in, &a, x, dy, dx, grad);
+        adapted_backward(p, r, layer, in, &a, begun, x, dy, dx, grad);
         return;
     }
     for (int j = 0; dx && j < input_sites[in].n; j++)
@@ -74,15 +75,29 @@ static void input_backward(struct llama_pass *p, const struct run *r, int layer,
         if (r->a[0]->a_off[layer * N_SITES + (int)s0 + j] >= 0) site_backward(p, r, layer, s0 + j, dy[j], x, 1, dx, grad);
 }
 
+/* SwiGLU's backward with A's gradient of the last linear, and B's and p->dh of gate and up; false where the device has no such op. */
+static bool swiglu_backward(struct llama_pass *p, const struct run *r, int layer, float *grad) {
+    struct dev *d = r->m->d;
+    struct acts *t = &p->acts[layer];
+    const struct lora *l = r->a[0];
+    struct adapted a;
+    struct dropped drop;
+    if (!d->swiglu_adapted_bwd || !run_adapted(r, layer, IN_MLP, &a)) return false;
+    int at = layer * N_SITES;
+    float *dB[] = {grad + l->b_off[at + SITE_GATE], grad + l->b_off[at + SITE_UP]};
+    return d->swiglu_adapted_bwd(d->ctx, t->gate, t->up, p->dn, t->gate, t->up, grad + l->a_off[at + SITE_DOWN], p->dh, dB, t->h[SITE_GATE], run_dropped(r, layer, IN_DOWN, &drop), &a, r->R);
+}
+
 /* The last linear and SwiGLU with one reading of gate and up: the input that A saw comes out of SwiGLU's backward. false where
-   the device has no such op. */
-static bool down_backward(struct llama_pass *p, const struct run *r, int layer, float *grad) {
+   the device has no such op. *begun: so are B's gradients of gate and up. */
+static bool down_backward(struct llama_pass *p, const struct run *r, int layer, bool *begun, float *grad) {
     struct dev *d = r->m->d;
     struct acts *t = &p->acts[layer];
     struct adapted a;
     if (!d->swiglu_bwd_again || !run_adapted(r, layer, IN_DOWN, &a)) return false;
     int K = (int)a.w[0].cols;
-    adapted_backward(p, r, layer, IN_DOWN, &a, NULL, (const void *[]){p->dx}, p->dn, grad);
+    adapted_backward(p, r, layer, IN_DOWN, &a, false, NULL, (const void *[]){p->dx}, p->dn, grad);
+    if ((*begun = !r->e4m3 && swiglu_backward(p, r, layer, grad))) return true;
     if (r->e4m3) d->swiglu_bwd_e4m3(d->ctx, t->gate, t->up, r->xn, p->dn, t->gate, t->up, r->R, K);
     else d->swiglu_bwd_again(d->ctx, t->gate, t->up, r->xn, p->dn, t->gate, t->up, (int64_t)r->R * K);
     const void *xd = run_drop(r, layer, IN_DOWN, 0, r->xn, K);
@@ -98,14 +113,15 @@ static void mlp_backward(struct llama_pass *p, const struct run *r, int layer, e
     struct dev *d = m->d;
     struct acts *t = &p->acts[layer];
     int64_t n = (int64_t)r->R * c->F;
-    if (lowest == IN_DOWN || !down_backward(p, r, layer, grad)) {
+    bool begun = false;
+    if (lowest == IN_DOWN || !down_backward(p, r, layer, &begun, grad)) {
         if (run_adapts(r, layer, IN_DOWN)) d->swiglu(d->ctx, r->xn, t->gate, t->up, n);
-        input_backward(p, r, layer, IN_DOWN, r->xn, (const void *[]){p->dx}, lowest < IN_DOWN ? p->dn : NULL, grad);
+        input_backward(p, r, layer, IN_DOWN, false, r->xn, (const void *[]){p->dx}, lowest < IN_DOWN ? p->dn : NULL, grad);
         if (lowest == IN_DOWN) return;
         d->swiglu_bwd(d->ctx, t->gate, t->up, p->dn, t->gate, t->up, n);
     }
     if (run_adapts(r, layer, IN_MLP)) d->rmsnorm(d->ctx, r->xn, NULL, t->x_mid, m->layers[layer].mlp_norm, c->norm_eps, r->R, c->C);
-    input_backward(p, r, layer, IN_MLP, r->xn, (const void *[]){t->gate, t->up}, lowest < IN_MLP ? p->dn : NULL, grad);
+    input_backward(p, r, layer, IN_MLP, begun, r->xn, (const void *[]){t->gate, t->up}, lowest < IN_MLP ? p->dn : NULL, grad);
     if (lowest == IN_MLP) return;
     d->rmsnorm_bwd(d->ctx, p->dx, p->dn, t->x_mid, m->layers[layer].mlp_norm, t->rstd[1], r->R, c->C);
 }
@@ -116,13 +132,13 @@ static void attention_backward(struct llama_pass *p, const struct run *r, int la
     const struct model_config *c = &m->cfg;
     struct dev *d = m->d;
     struct acts *t = &p->acts[layer];
-    input_backward(p, r, layer, IN_O, t->o, (const void *[]){p->dx}, lowest < IN_O ? p->dn : NULL, grad);
+    input_backward(p, r, layer, IN_O, false, t->o, (const void *[]){p->dx}, lowest < IN_O ? p->dn : NULL, grad);
     if (lowest == IN_O) return;
     d->attention_bwd(d->ctx, p->dq, p->dk, p->dv, p->dn, t->q, t->k, t->v, t->o, t->lse, p->shape.cu, p->cu, p->shape.S, c->H, c->G, c->D, 1 / sqrtf((float)c->D));
     d->rope(d->ctx, p->dq, r->pos, m->inv_freq, -1, r->R, c->H, c->D);
     d->rope(d->ctx, p->dk, r->pos, m->inv_freq, -1, r->R, c->G, c->D);
     if (run_adapts(r, layer, IN_ATTN)) d->rmsnorm(d->ctx, r->xn, NULL, t->x, m->layers[layer].attn_norm, c->norm_eps, r->R, c->C);
-    input_backward(p, r, layer, IN_ATTN, r->xn, (const void *[]){p->dq, p->dk, p->dv}, layer > 0 ? p->dn : NULL, grad);
+    input_backward(p, r, layer, IN_ATTN, false, r->xn, (const void *[]){p->dq, p->dk, p->dv}, layer > 0 ? p->dn : NULL, grad);
     if (layer == 0) return;
     d->rmsnorm_bwd(d->ctx, p->dx, p->dn, t->x, m->layers[layer].attn_norm, t->rstd[0], r->R, c->C);
 }

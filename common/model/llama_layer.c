@@ -32,6 +32,12 @@ struct dropout_key run_drop_key(const struct run *r, int layer, enum input in, i
         .site = c->per_module ? 8 + (uint32_t)module : (uint32_t)in, .p = (float)c->dropout};
 }
 
+const struct dropped *run_dropped(const struct run *r, int layer, enum input in, struct dropped *drop) {
+    if (!r->drop) return NULL;
+    *drop = (struct dropped){run_drop_key(r, layer, in, 0), r->seq, r->pos};
+    return drop;
+}
+
 const void *run_drop(const struct run *r, int layer, enum input in, int module, const void *x, int K) {
     if (!r->drop) return x;
     struct dev *d = r->m->d;
@@ -138,10 +144,23 @@ void layer_gate_up(const struct run *r, int layer, struct acts *t) {
     input_forward(r, layer, IN_MLP, r->xn, NULL, (void *[]){t->gate, t->up}, t->h);
 }
 
+/* SwiGLU with h of the adapter that it feeds, where the device can and nothing is rounded to e4m3. */
+static bool swiglu_and_h(const struct run *r, int layer, struct acts *t, struct adapted *a) {
+    struct dev *d = r->m->d;
+    if (!d->swiglu_adapted || !r->keeps_h || r->e4m3 || !run_adapted(r, layer, IN_DOWN, a)) return false;
+    struct dropped drop;
+    return d->swiglu_adapted(d->ctx, r->xn, t->h[SITE_DOWN], t->gate, t->up, a->A[0], run_dropped(r, layer, IN_DOWN, &drop), r->m->cfg.F, a->r, r->R);
+}
+
 void layer_rest(const struct run *r, int layer, struct acts *t, void *x_next) {
     struct dev *d = r->m->d;
+    struct adapted a;
     layer_mid(r, layer, t);
     layer_gate_up(r, layer, t);
+    if (swiglu_and_h(r, layer, t, &a)) {
+        d->adapted(d->ctx, t->x_mid, (void *[]){x_next}, r->xn, NULL, t->h[SITE_DOWN], &a, r->R);
+        return;
+    }
     if (r->e4m3) d->swiglu_e4m3(d->ctx, r->xn, t->gate, t->up, r->R, r->m->cfg.F);
     else d->swiglu(d->ctx, r->xn, t->gate, t->up, (int64_t)r->R * r->m->cfg.F);
     input_forward(r, layer, IN_DOWN, r->xn, t->x_mid, (void *[]){x_next}, t->h);

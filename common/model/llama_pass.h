@@ -52,6 +52,8 @@ int widest_input(const struct model_config *c);          /* max(C, H·D, F) */
 bool run_adapts(const struct run *r, int layer, enum input in); /* some adapter has a site there */
 /* Dropout of the shared mask, or of one module's; drops x(R,K) into r->xd and gives it, or x without dropout. */
 const void *run_drop(const struct run *r, int layer, enum input in, int module, const void *x, int K);
+/* What input in is dropped by: drop, filled; or NULL */
+const struct dropped *run_dropped(const struct run *r, int layer, enum input in, struct dropped *drop);
 /* The linears of an input as one op takes them; false where the device or the adapters do not allow it. */
 bool run_adapted(const struct run *r, int layer, enum input in, struct adapted *a);
 struct dropout_key run_drop_key(const struct run *r, int layer, enum input in, int module);

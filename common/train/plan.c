@@ -8,12 +8,12 @@ enum { PARTS = 16, LEAST_CHUNK = 512 };
 
 /* Time of a token, in that of a large pass that keeps all. Decoding packed weights for a pass takes as long as some 40 rows of
    it on a CPU, as some 430 on a card (NF4 on an H100, small passes among it); of a step, computing gate and up again is 13.5 %, all the
-   rest of a layer but the projection down 9 %; moments on the host take as long as 300 tokens a step (kernels/cuda/NOTES.md). Of rows of one length a pass holds a whole number. */
+   rest of a layer but the projection down 9 %; moments on the host take as long as 240 tokens a step (kernels/cuda/NOTES.md). Of rows of one length a pass holds a whole number. */
 static double cost(const struct estimate_of *of, const struct pass_size *p, int longest) {
     double L = of->c.L, rows = p->R / longest * longest, step = (double)of->seqs * longest;
     double mlp = p->mlp_again > 1 ? p->mlp_again - 1 : 0, rest = p->layers_again > 1 ? p->layers_again - 1 : 0;
     if (rows > step) rows = step;
-    return (1 + (of->paged ? 300 : 0) / step) * (1 + (0.135 * mlp + 0.09 * rest) / L) * (1 + (of->d->own_bytes ? 430 : 40) / rows) * (1 + 13.0 / pass_chunk(p, of->d->act));
+    return (1 + (of->paged ? 240 : 0) / step) * (1 + (0.135 * mlp + 0.09 * rest) / L) * (1 + (of->d->own_bytes ? 430 : 40) / rows) * (1 + 13.0 / pass_chunk(p, of->d->act));
 }
 
 static bool fits(const struct estimate_of *of, const struct pass_size *p, size_t limit) { return estimate_pass(of, p).total <= limit; }

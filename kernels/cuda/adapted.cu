@@ -82,7 +82,7 @@ void cuda_adapted(struct kctx *k, const void *onto, void *const *y, const void *
     const act16 *A = stacked(k, a, b);
     int r = a->r, all = a->n * r, K = (int)a->w[0].cols;
     if (!A) return;
-    cuda_gemm(k, true, false, all, R, K, 1, A, K, (const act16 *)xd, K, 0, h, all, false);
+    if (xd) cuda_gemm(k, true, false, all, R, K, 1, A, K, (const act16 *)xd, K, 0, h, all, false);
     if (a->e4m3 && cuda_e4m3_fits(k, a, R)) {
         cuda_e4m3_forward(k, onto, y, x, h, b, a, R);
         return;
@@ -133,7 +133,7 @@ void cuda_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, flo
     act16 *dhb = (act16 *)dh;
     int r = a->r, all = a->n * r, K = (int)a->w[0].cols;
     if (!A) return;
-    bool thin = cuda_thin_bwd(k, dhb, dB, dy, hb, b, a, R);
+    bool thin = !dB || cuda_thin_bwd(k, dhb, dB, dy, hb, b, a, R);
     for (int j = 0; j < a->n && !thin; j++) {
         int N = (int)a->w[j].rows;
         cuda_gemm(k, false, false, r, R, N, 1, b[j], r, (const act16 *)dy[j], N, 0, dhb + j * r, all, false);
@@ -149,4 +149,14 @@ void cuda_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *dA, flo
     if (backward_wide(k, (act16 *)dx, !dxd, dy, dhb, A, a, R)) return;
     if (!dxd) cuda_gemm(k, false, false, K, R, all, 1, A, K, dhb, all, 0, dx, K, false);
     for (int j = 0; j < a->n; j++) cuda_linear_dx_now(k, dxd && j == 0 ? 0 : 1, (act16 *)dx, (const act16 *)dy[j], &a->w[j], R);
+}
+
+bool cuda_swiglu_adapted_bwd(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, float *dA, void *dh, float *const *dB, const void *h, const struct dropped *drop, const struct adapted *a, int R) {
+    const act16 *b[ADAPTED_MOST];
+    cuda_flush(k);
+    if (!stacked(k, a, b)) return false;
+    struct swiglu_thin t = {(act16 *)dgate, (act16 *)dup, (act16 *)dh, (const act16 *)dy, (const act16 *)gate, (const act16 *)up, (const act16 *)h, {b[0], b[1]},
+        dA, {dB[0], dB[1]}, a->s, (int)a->w[0].rows, a->r, R, {}, NULL, NULL};
+    if (drop) t.drop = drop_of(&drop->key, 0), t.seq = drop->seq, t.pos = drop->pos;
+    return cuda_swiglu_thin(k, &t);
 }

@@ -25,7 +25,7 @@ template <class A> static void chain(struct kctx *k, void (*kernel)(A), unsigned
     c.stream = k->stream;
     c.attrs = &at;
     c.numAttrs = k->overlaps ? 1 : 0;
-    cuda_ok(k, cudaLaunchKernelEx(&c, kernel, args), "decoding");
+    cuda_ok(k, cudaLaunchKernelEx(&c, kernel, args), "a kernel of a chain");
 }
 
 /* The new token of seq[0] at pos[0]: q and k turned, k and v stored, o = attention over the cache (decode_attend.cu; D 64 or 128). */

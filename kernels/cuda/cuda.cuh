@@ -173,6 +173,8 @@ admit_fn cuda_admit;
 adamw_fn cuda_adamw;
 adapted_fn cuda_adapted;
 adapted_bwd_fn cuda_adapted_bwd;
+swiglu_adapted_fn cuda_swiglu_adapted; /* not in the library for fp16 */
+swiglu_adapted_bwd_fn cuda_swiglu_adapted_bwd;
 swiglu_bwd_again_fn cuda_swiglu_bwd_again;
 rmsnorm_e4m3_fn cuda_rmsnorm_e4m3;
 swiglu_e4m3_fn cuda_swiglu_e4m3;

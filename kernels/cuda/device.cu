@@ -264,6 +264,10 @@ static void set_ops(struct dev *d) {
     EACH_OP(SET_OP)
     d->adapted = cuda_adapted;
     d->adapted_bwd = cuda_adapted_bwd;
+    d->swiglu_adapted_bwd = cuda_swiglu_adapted_bwd;
+#ifndef COADOR_FP16
+    d->swiglu_adapted = cuda_swiglu_adapted;
+#endif
     d->swiglu_bwd_again = cuda_swiglu_bwd_again;
 #ifndef COADOR_FP16
     d->rmsnorm_e4m3 = cuda_rmsnorm_e4m3;

@@ -1,6 +1,6 @@
 /* What works value by value or row by row: dropout, SwiGLU, sums, chosen rows, RMSNorm, RoPE. All of it is bound by memory:
    eight values (16 bytes) a thread at a time where sizes and addresses allow, else one. */
-#include "kernels/cuda/cuda.cuh"
+#include "kernels/cuda/philox.cuh"
 #include "kernels/cuda/swiglu.cuh"
 #include <math.h>
 
@@ -11,18 +11,6 @@ static unsigned blocks_for(int64_t n) { return (unsigned)ceil_div(n, 256); }
 #define AT(V) (((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * (V))
 
 /* ---- dropout ---- */
-static __device__ void philox(uint32_t c[4], uint32_t k0, uint32_t k1) { /* kernels/cpu/philox.h */
-#pragma unroll
-    for (int i = 0; i < 10; i++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-        uint32_t ah = __umulhi(0xD2511F53u, c[0]), al = 0xD2511F53u * c[0], bh = __umulhi(0xCD9E8D57u, c[2]), bl = 0xCD9E8D57u * c[2];
-        c[0] = bh ^ c[1] ^ k0;
-        c[1] = bl;
-        c[2] = ah ^ c[3] ^ k1;
-        c[3] = al;
-    }
-}
-
-struct drop { uint32_t k0, k1, limit; float beta, scale; const uint32_t *step; };
 /* V 8: whole groups; 1: four columns a thread, the last group cut */
 template <int V> static __global__ void dropout(act16 *y, const act16 *x, const int32_t *seq, const int32_t *pos, struct drop d, int64_t R, int C) {
     constexpr int W = V == 8 ? 8 : 4;
@@ -50,7 +38,7 @@ template <int V> static __global__ void dropout(act16 *y, const act16 *x, const 
 }
 void cuda_dropout(struct kctx *k, float beta, void *y, const void *x, const int32_t *seq, const int32_t *pos, const struct dropout_key *key, int R, int C) {
     if (cuda_waits(k, y, true) || cuda_waits(k, x, false)) cuda_flush(k);
-    struct drop d = {(uint32_t)key->seed, (uint32_t)(key->seed >> 32) ^ (key->layer << 8 | key->site), (uint32_t)((double)key->p * 4294967296.0), beta, (float)(1 / (1 - (double)key->p)), key->step};
+    struct drop d = drop_of(key, beta);
     if (by_eight(C, y, x))
         dropout<8><<<blocks_for((int64_t)R * C / 8), 256, 0, k->stream>>>((act16 *)y, (const act16 *)x, seq, pos, d, R, C);
     else

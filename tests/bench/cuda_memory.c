@@ -62,6 +62,9 @@ OP(h, d->lora_down(k, w->h, w->big[0], w->factor[0], w->R, w->n * RANK, w->K))
 OP(da, d->lora_down_bwd(k, 0, NULL, w->grad[0], w->dh, w->big[0], w->factor[0], w->R, w->n * RANK, w->K))
 OP(swiglu, d->swiglu(k, w->big[2], w->big[0], w->big[1], n))
 OP(swiglu_bwd_again, d->swiglu_bwd_again(k, w->big[0], w->big[1], w->big[3], w->big[2], w->big[0], w->big[1], n))
+OP(swiglu_adapted, if (!d->swiglu_adapted(k, w->big[2], w->h, w->big[0], w->big[1], w->factor[0], NULL, F, RANK, w->R)) exit(6))
+OP(swiglu_adapted_bwd, struct weight x[ADAPTED_MOST]; struct adapted a = adapted_of(w, x);
+   if (!d->swiglu_adapted_bwd(k, w->big[0], w->big[1], w->big[2], w->big[0], w->big[1], w->grad[0], w->dh, w->grad + ADAPTED_MOST, w->h, NULL, &a, w->R)) exit(6))
 OP(rmsnorm, d->rmsnorm(k, w->big[1], w->rows, w->big[0], w->norm, 1e-5f, w->R, C))
 OP(rmsnorm_bwd, d->rmsnorm_bwd(k, w->big[2], w->big[1], w->big[0], w->norm, w->rows, w->R, C))
 OP(rope, d->rope(k, w->big[0], w->pos, w->norm, 1, w->R, HEADS, 64))
@@ -103,6 +106,11 @@ int main(int argc, char **argv) {
     }
     timed("swiglu", "(R,F)", &w, swiglu, 3 * R * F);
     timed("swiglu_bwd_again", "(R,F)", &w, swiglu_bwd_again, 6 * R * F);
+    w.n = 2;
+    w.K = C;
+    w.N[0] = w.N[1] = F;
+    if (w.d->swiglu_adapted) timed("swiglu_adapted", "(R,F)", &w, swiglu_adapted, 3 * R * F); /* swiglu, h of down */
+    if (w.d->swiglu_adapted_bwd) timed("swiglu_adapted_bwd", "(R,F)", &w, swiglu_adapted_bwd, 5 * R * F); /* swiglu_bwd_again, dh and dB of gate and up, dA of down */
     timed("rmsnorm", "(R,C)", &w, rmsnorm, 2 * R * C);
     timed("rmsnorm_bwd", "(R,C)", &w, rmsnorm_bwd, 4 * R * C);
     timed("rope", "(R,C)", &w, rope, 2 * R * C);

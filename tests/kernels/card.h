@@ -174,6 +174,23 @@ static void card_adapted_bwd(struct kctx *k, void *dx, void *dxd, float *const *
     OP(adapted_bwd, struct card_adapted w; const void *DY[ADAPTED_MOST]; float *DA[ADAPTED_MOST], *DB[ADAPTED_MOST]; card_describe(c, &w, a);
        for (int j = 0; j < a->n; j++) DY[j] = IN(dy[j], R * a->w[j].rows), DA[j] = OUT4(dA[j], a->r * a->w[j].cols), DB[j] = OUT4(dB[j], a->r * a->w[j].rows);
        d->adapted_bwd(d->ctx, OUT(dx, R * a->w[0].cols), OUT(dxd, R * a->w[0].cols), DA, DB, DY, IN(xd, R * a->w[0].cols), IN(h, BIG(R, a->n) * a->r), OUT(dh, BIG(R, a->n) * a->r), &w.a, R))
+static inline const struct dropped *card_dropped(struct card *c, struct dropped *to, const struct dropped *d, int R) {
+    if (!d) return NULL;
+    *to = (struct dropped){d->key, IN4(d->seq, R), IN4(d->pos, R)};
+    to->key.step = IN4(d->key.step, 1);
+    return to;
+}
+static bool card_swiglu_adapted(struct kctx *k, void *y, void *h, const void *gate, const void *up, const float *A, const struct dropped *drop, int F, int r, int R) {
+    bool done = false;
+    OP(swiglu_adapted, struct dropped D; done = d->swiglu_adapted && d->swiglu_adapted(d->ctx, OUT(y, BIG(R, F)), OUT(h, BIG(R, r)), IN(gate, BIG(R, F)), IN(up, BIG(R, F)), IN4(A, BIG(r, F)), card_dropped(c, &D, drop, R), F, r, R))
+    return done;
+}
+static bool card_swiglu_adapted_bwd(struct kctx *k, void *dgate, void *dup, const void *dy, const void *gate, const void *up, float *dA, void *dh, float *const *dB, const void *h, const struct dropped *drop, const struct adapted *a, int R) {
+    bool done = false;
+    OP(swiglu_adapted_bwd, struct card_adapted w; struct dropped D; card_describe(c, &w, a); int64_t F = a->w[0].rows; float *DB[2] = {OUT4(dB[0], F * a->r), OUT4(dB[1], F * a->r)};
+       done = d->swiglu_adapted_bwd(d->ctx, OUT(dgate, R * F), OUT(dup, R * F), IN(dy, R * F), IN(gate, R * F), IN(up, R * F), OUT4(dA, F * a->r), OUT(dh, BIG(R, 2) * a->r), DB, IN(h, BIG(R, 2) * a->r), card_dropped(c, &D, drop, R), &w.a, R))
+    return done;
+}
 
 static void card_rmsnorm_e4m3(struct kctx *k, void *y, float *rstd, const void *x, const float *w, float eps, int R, int C)
     OP(rmsnorm_e4m3, d->rmsnorm_e4m3(d->ctx, OUT(y, BIG(R, C)), OUT4(rstd, R), IN(x, BIG(R, C)), IN4(w, C), eps, R, C))
@@ -205,7 +222,7 @@ static inline enum kerr card_open(struct dev **out, const char *name, const char
     CARD_SET(linear), CARD_SET(linear_dx), CARD_SET(embed), CARD_SET(lora_down), CARD_SET(lora_up), CARD_SET(lora_up_bwd), CARD_SET(lora_down_bwd), CARD_SET(dropout);
     CARD_SET(rmsnorm), CARD_SET(rmsnorm_bwd), CARD_SET(rope), CARD_SET(attention), CARD_SET(attention_bwd), CARD_SET(kv_store), CARD_SET(attention_cached), CARD_SET(attention_paged), CARD_SET(swiglu);
     CARD_SET(swiglu_bwd), CARD_SET(add), CARD_SET(gather_rows), CARD_SET(scatter_rows), CARD_SET(cross_entropy), CARD_SET(topk), CARD_SET(distill), CARD_SET(sumsq), CARD_SET(admit), CARD_SET(adamw);
-    CARD_SET(adapted), CARD_SET(adapted_bwd), CARD_SET(unscale);
+    CARD_SET(adapted), CARD_SET(adapted_bwd), CARD_SET(unscale), CARD_SET(swiglu_adapted), CARD_SET(swiglu_adapted_bwd);
     d->e4m3 = c->d->e4m3;
     if (d->e4m3) CARD_SET(rmsnorm_e4m3), CARD_SET(swiglu_e4m3), CARD_SET(swiglu_bwd_e4m3);
     *out = d;
