@@ -168,7 +168,7 @@ static void test_kept_by_layers(void **state) {
     for (int mlp = 0; mlp <= L; mlp++)
         for (int whole = 0; whole <= mlp; whole++) {
             struct rig g = rig_keeping(KEEP_ALL, "poison", ALL_SITES, 0.3, false, 7);
-            struct pass_size size = {TINY_R + 5, 4, 7, true, whole, mlp};
+            struct pass_size size = {.R = TINY_R + 5, .S = 4, .chunk = 7, .trains = true, .layers_again = whole, .mlp_again = mlp};
             size_t bytes = llama_pass_bytes(&g.t->m.cfg, &g.a->cfg, &size, DT_F32);
             llama_pass_free(g.p);
             if (!(g.p = llama_pass_sized(&g.t->m, &g.a->cfg, &size, &e))) fail_msg("%s", e.msg);
