@@ -8,6 +8,8 @@
 static const char usage[] = "coador generate [OPTION]... --model MODEL [FILE]";
 
 #define AHEAD 64 /* records an answer may wait for the ones before it, times the batch size */
+#define BATCH 8  /* by default; on a card, for which a pass of more rows takes hardly longer */
+#define CARD_BATCH 32
 
 struct job {
     /* options */
@@ -101,7 +103,7 @@ static void parse(struct job *j, int argc, char **argv, const char **input) {
         {"prefix", 0, OPT_STR, &j->ask.prefix, "TEXT", "how a constrained answer begins (an optional space)", 0, 0},
         {"seed", 's', OPT_INT, &j->seed, "N", "of the sampling (0)", 0, 9e15},
         {"score", 0, OPT_FLAG, &j->score, NULL, "log-probability of each record's completion instead of answers; with --top-k K a stream of soft labels", 0, 0},
-        {"batch", 'b', OPT_INT, &j->batch, "N", "records at once (8)", 1, 4096},
+        {"batch", 'b', OPT_INT, &j->batch, "N", "records at once (8; on a card 32)", 1, 4096},
         {"max-cached-tokens", 0, OPT_INT, &j->max_cached, "N", "room for keys and values of all records at once", 0, 1e12},
         {"max-rejects", 0, OPT_INT, &j->max_rejects, "N", "exit 1 when more records than this failed", 0, 9e15},
         {"compute", 0, OPT_CHOICE, &j->compute, "f32|int8", "products with the weights: exact, or of integers", 0, 0},
@@ -162,6 +164,7 @@ static void open_constraint(struct job *j) {
 static void open_generator(struct job *j) {
     struct err e = ERR_INIT;
     open_constraint(j);
+    if (!j->batch) j->batch = j->d->choose ? CARD_BATCH : BATCH;
     memcpy(j->eos, j->m->cfg.eos, sizeof j->m->cfg.eos);
     int64_t per_record = j->m->cfg.context < 1024 ? j->m->cfg.context : 1024;
     struct gen_options o = {
@@ -184,7 +187,7 @@ static void open_scorer(struct job *j) {
 static void open_all(struct job *j, const char *input) {
     struct err e = ERR_INIT;
     struct flight *f = &j->flight;
-    must(flight_open(f, input, (int)(j->score ? AHEAD : AHEAD * j->batch), &e), &e);
+    must(flight_open(f, input, (int)(j->score ? AHEAD : AHEAD * (j->batch ? j->batch : CARD_BATCH)), &e), &e);
     must(out_open(&j->out, j->output, &e), &e);
     must(asked_read(&j->ask, &e), &e); /* a schema that cannot be kept must not cost it either */
     open_model(j);
@@ -251,7 +254,7 @@ static void release(struct job *j) {
 }
 
 int main(int argc, char **argv) {
-    struct job j = {.max_new = 256, .top_p = 1, .penalty = 1, .batch = 8, .max_rejects = -1};
+    struct job j = {.max_new = 256, .top_p = 1, .penalty = 1, .max_rejects = -1};
     const char *input;
     parse(&j, argc, argv, &input);
     open_all(&j, input);

@@ -176,7 +176,8 @@ static void test_paged(void **state) {
     if (none == n_devs) skip(); /* of cards only */
 }
 
-int main(void) {
+int main(int argc, char **argv) { /* names of tests, * for all: for one alone */
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_shapes), cmocka_unit_test(test_packed_alone), cmocka_unit_test(test_large_scores), cmocka_unit_test(test_head_too_large), cmocka_unit_test(test_cached), cmocka_unit_test(test_paged)};
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("attention", tests, open_devs, close_devs);
 }

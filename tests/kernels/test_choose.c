@@ -228,7 +228,8 @@ static void test_few_are_near(void **state) {
     assert_in_range(n_loose, 0, 100) /* of some 8,000 */;
 }
 
-int main(void) {
+int main(int argc, char **argv) { /* names of tests, * for all: for one alone */
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_kinds), cmocka_unit_test(test_vocabularies), cmocka_unit_test(test_borders), cmocka_unit_test(test_few_are_near)};
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, open_card, close_card);
 }
