@@ -199,7 +199,7 @@ lengths() { # speed against the length of sequences, 16,384 tokens a step
 # A row of compute-sanitizer's findings in our kernels and in cuBLASLt's (nvjet, cutlass, split-K sums: its barriers are none to racecheck).
 sanitized() { # sanitized TOOL NAME SECONDS PROGRAM ...
     local tool=$1 name=$2 rc=0 ours theirs
-    timeout "$3" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 100000 "${@:4}" >"$work/out" 2>&1 || rc=$?
+    timeout -k 5 "$3" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 100000 "${@:4}" >"$work/out" 2>&1 || rc=$?
     tail -2 "$work/out" >&2
     sed -nE 's/^=========.* at (.*)\+0x[0-9a-f]+.*/\1/p' "$work/out" | sort -u >"$work/kernels"
     theirs=$(grep -cE '^(void )?(nvjet|cutlass|cublas|gemmk1|splitK|sm[0-9]*_xmma)' "$work/kernels")

@@ -256,7 +256,7 @@ static void test_first_step(void **state) {
     size_t bytes = (size_t)p.n * sizeof(float);
     float *g[2] = {xmalloc(bytes), xmalloc(bytes)}, *w = xmalloc(bytes);
     double from[2];
-    pack(&b, &p.texts, 0, STEP_TEXTS);
+    pack(&b, &p.texts, 0, MAX_SEQS); /* of few, the fall is hidden by the losses' own roundings */
     for (int i = 0; i < 2; i++) {
         from[i] = pass(&p.s[i], &b, 0, false);
         assert_int_equal(p.s[i].d->download(p.s[i].d->ctx, g[i], p.s[i].grad, bytes), K_OK);
