@@ -28,7 +28,7 @@ CUDA_SRC   = $(sort $(wildcard kernels/cuda/*.cu))
 # A second library of the same sources, for cards that compute no bf16; what is for Hopper alone is not in it. Whoever names CUDA_ARCH
 # builds for one card and asks for it by CUDA_FP16=1.
 FP16_ARCH ?= -gencode arch=compute_75,code=[compute_75,sm_75]
-FP16_SRC   = $(filter-out $(addprefix kernels/cuda/,attention_wide.cu e4m3.cu e4m3_rows.cu decode_rows.cu entropy.cu few_rows.cu narrow.cu product.cu thin.cu thin_mlp.cu),$(CUDA_SRC))
+FP16_SRC   = $(filter-out $(addprefix kernels/cuda/,attention_wide.cu e4m3.cu e4m3_rows.cu entropy.cu narrow.cu product.cu thin.cu thin_mlp.cu),$(CUDA_SRC))
 CUDA_FP16 ?= $(if $(filter file,$(origin CUDA_ARCH)),1)
 CUDA_LIB   = $(if $(filter 1,$(CUDA)),$(BUILD)/libexec/coador/libcoador-cuda.so $(if $(filter 1,$(CUDA_FP16)),$(BUILD)/libexec/coador/libcoador-cuda-fp16.so))
 

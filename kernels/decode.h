@@ -1,5 +1,5 @@
-/* Decoding, several ops in one: the next tokens of some sequences through a layer, the head behind the last layer, the choice of
-   the tokens after them. A table may leave each of these NULL, and the first two may decline: then the ops of the table do it one by one. */
+/* Decoding one row, several ops in one: a token through a layer, the head behind the last layer, the choice of the next token.
+   A table may leave each of these NULL, and the first two may decline: then the ops of the table do it one by one. */
 #ifndef COADOR_DECODE_KERNELS_H
 #define COADOR_DECODE_KERNELS_H
 #include "kernels/attention.h"
@@ -7,28 +7,21 @@
 struct kctx;
 struct weight;
 
-struct decode_layer { /* device memory; R rows, no two of one sequence */
+struct decode_layer { /* device memory, shapes of one row */
     const struct weight *w;            /* q, k, v, o, gate, up, down: an array on the host */
     const float *attn_norm, *mlp_norm; /* (C) */
     const float *inv_freq;             /* (D/2) */
     struct kv_view kv;
-    void *x;                           /* (R,C) residual stream, added to in place: seen by the next op at the earliest */
-    void *xn, *q, *k, *v, *o, *act;    /* (R,C) (R,H·D) (R,G·D) (R,G·D) (R,H·D) (R,F): scratch */
-    int R, C, F, H, G, D;
+    void *x;                           /* (C) residual stream, added to in place */
+    void *q, *k, *v, *o, *act;         /* (H·D) (G·D) (G·D) (H·D) (F): scratch */
+    int C, F, H, G, D;
     float eps;
 };
 /* As rmsnorm, linear q k v, rope, kv_store, attention_cached, linear o, rmsnorm, linear gate up, swiglu, linear down for the
-   tokens at pos(R) of sequences seq(R) (device). false: not for these shapes or types, and nothing was done. */
+   token at pos[0] of sequence seq[0] (device). false: not for these shapes or types, and nothing was done. */
 typedef bool decode_layer_fn(struct kctx *, const struct decode_layer *l, const int32_t *seq, const int32_t *pos);
-/* logits(R,V) act = rmsnorm(x(R,C), norm, eps) · Wᵀ; xn(R,C): scratch */
-struct decode_head {
-    void *logits, *x, *xn;
-    const float *norm;
-    float eps;
-    const struct weight *w;
-    int R;
-};
-typedef bool decode_head_fn(struct kctx *, const struct decode_head *h);
+/* logits(V) act = rmsnorm(x(C), norm, eps) · Wᵀ */
+typedef bool decode_head_fn(struct kctx *, void *logits, const void *x, const float *norm, float eps, const struct weight *w);
 /* How the next token of one row is chosen. */
 struct choice {
     double temperature;    /* 0: the lowest id of the largest */

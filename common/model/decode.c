@@ -109,11 +109,7 @@ static int check_rows(const struct decoder *d, const int32_t *ids, const int32_t
 /* Positions of the rows, and pages for them. */
 static void place_rows(struct decoder *d, int32_t *pos, const int32_t *slot, int R) {
     for (int s = 0; s < d->kv.slots; s++) d->added[s] = 0;
-    d->one_each = true;
-    for (int i = 0; i < R; i++) {
-        d->one_each &= !d->added[slot[i]];
-        pos[i] = d->kv.length[slot[i]] + d->added[slot[i]]++;
-    }
+    for (int i = 0; i < R; i++) pos[i] = d->kv.length[slot[i]] + d->added[slot[i]]++;
     for (int s = 0; s < d->kv.slots; s++)
         if (d->added[s]) kvcache_extend(&d->kv, s, d->added[s]);
 }

@@ -44,12 +44,12 @@ static void attend(struct decoder *d, const struct kv_view *kv) {
 }
 
 /* The whole layer at once, where the device can. */
-static bool layer_at_once(struct decoder *d, int R, int layer, const struct kv_view *kv) {
+static bool layer_at_once(struct decoder *d, int layer, const struct kv_view *kv) {
     const struct model *m = d->m;
     const struct layer *w = &m->layers[layer];
     struct dev *dev = m->d;
-    struct decode_layer l = {.w = w->w, .attn_norm = w->attn_norm, .mlp_norm = w->mlp_norm, .inv_freq = m->inv_freq, .kv = *kv, .x = d->t.x, .xn = d->xn,
-        .q = d->t.q, .k = d->t.k, .v = d->t.v, .o = d->t.o, .act = d->t.gate, .R = R, .C = m->cfg.C, .F = m->cfg.F, .H = m->cfg.H, .G = m->cfg.G, .D = m->cfg.D, .eps = m->cfg.norm_eps};
+    struct decode_layer l = {.w = w->w, .attn_norm = w->attn_norm, .mlp_norm = w->mlp_norm, .inv_freq = m->inv_freq, .kv = *kv, .x = d->t.x, .q = d->t.q,
+        .k = d->t.k, .v = d->t.v, .o = d->t.o, .act = d->t.gate, .C = m->cfg.C, .F = m->cfg.F, .H = m->cfg.H, .G = m->cfg.G, .D = m->cfg.D, .eps = m->cfg.norm_eps};
     return dev->decode_layer && dev->decode_layer(dev->ctx, &l, d->seq_dev, d->pos_dev);
 }
 
@@ -61,7 +61,7 @@ static void layers(struct decoder *d, int R) {
     for (int l = 0; l < c->L; l++) {
         char *pages = d->pages + (size_t)l * 2 * d->page_bytes;
         struct kv_view kv = {pages, pages + d->page_bytes, d->table_dev, d->kv.max_pages};
-        if (d->one_each && !d->n_a && layer_at_once(d, R, l, &kv)) continue;
+        if (R == 1 && !d->n_a && layer_at_once(d, l, &kv)) continue;
         layer_qkv(&r, l, &d->t);
         dev->kv_store(dev->ctx, &kv, d->t.k, d->t.v, d->seq_dev, d->pos_dev, R, c->G, c->D);
         attend(d, &kv);
@@ -108,15 +108,14 @@ static void run(struct decoder *d, int R, int M) {
     const struct model *m = d->m;
     struct dev *dev = m->d;
     layers(d, R);
-    const struct decode_head h = {d->logits, d->t.x, d->xn, m->norm, m->cfg.norm_eps, &m->head, R};
-    if (!M || (R == M && R <= d->chunk && dev->decode_head && dev->decode_head(dev->ctx, &h))) return;
+    if (!M || (R == 1 && dev->decode_head && dev->decode_head(dev->ctx, d->logits, d->t.x, m->norm, m->cfg.norm_eps, &m->head))) return;
     norm(d, M);
     logits_of(d, 0, chunk_at(d, 0, M));
 }
 
 /* A step of decoding alone: a graph of it holds for every later one of as many rows. */
 static bool repeats(const struct decoder *d, int R, int M) {
-    return !d->no_graphs && R == M && R <= GRAPH_ROWS && d->one_each && d->n_stretches == 1 && d->stretch[0].kind == ROW_BY_ROW;
+    return !d->no_graphs && R == M && R <= GRAPH_ROWS && d->n_stretches == 1 && d->stretch[0].kind == ROW_BY_ROW;
 }
 
 int decode_begin(struct decoder *d, int R, int M, struct err *e) {

@@ -31,7 +31,6 @@ struct decoder {
     int *added;            /* (slots) host: rows of each in this call */
     struct stretch *stretch; /* n_stretches */
     int n_stretches;
-    bool one_each;         /* no two rows of this call are of one sequence */
     const int32_t *cu;     /* host */
     /* device, one piece of memory */
     void *arena;

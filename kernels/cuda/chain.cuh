@@ -14,12 +14,12 @@ static __device__ inline void let_next_start() {
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
-template <class A> static void chain(struct kctx *k, void (*kernel)(A), dim3 blocks, int threads, int shared, const A &args) {
+template <class A> static void chain(struct kctx *k, void (*kernel)(A), unsigned blocks, int threads, int shared, const A &args) {
     cudaLaunchAttribute at = {};
     at.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     at.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t c = {};
-    c.gridDim = blocks;
+    c.gridDim = dim3(blocks);
     c.blockDim = dim3((unsigned)threads);
     c.dynamicSmemBytes = (size_t)shared;
     c.stream = k->stream;
@@ -28,17 +28,6 @@ template <class A> static void chain(struct kctx *k, void (*kernel)(A), dim3 blo
     cuda_ok(k, cudaLaunchKernelEx(&c, kernel, args), "a kernel of a chain");
 }
 
-/* The new tokens at pos(R) of sequences seq(R), no two of one: q and k turned, k and v stored, o(R,H·D) = attention over the cache
-   (decode_attend.cu). One row: q, k, v; more: shares parts(splits,R,(H+2·G)·D) of q, k, v side by side, to be added up. */
-struct attend_rows {
-    act16 *o;
-    const act16 *q, *k, *v;
-    const float *parts;
-    int splits, R, H, G, D;
-    struct kv_view kv;
-    const int32_t *seq, *pos;
-    const float *inv_freq;
-};
-bool cuda_attend_fits(int H, int G, int D);
-void cuda_attend_rows(struct kctx *k, const struct attend_rows *r);
+/* The new token of seq[0] at pos[0]: q and k turned, k and v stored, o = attention over the cache (decode_attend.cu; D 64 or 128). */
+void cuda_attend_one(struct kctx *k, act16 *o, const act16 *q, const act16 *kk, const act16 *v, const struct decode_layer *l, const int32_t *seq, const int32_t *pos);
 #endif

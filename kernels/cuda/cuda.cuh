@@ -9,7 +9,7 @@ extern "C" {
 #include "kernels/cuda/act.cuh"
 
 /* Pieces of memory that ops need beside their arguments; each grows to the largest use, never within a captured graph. */
-enum scratch { SCRATCH_WEIGHT, SCRATCH_FACTOR, SCRATCH_SUMS, SCRATCH_DELTA, SCRATCH_SHARE, SCRATCH_GRADIENT, SCRATCH_E4M3, SCRATCH_E4M3_WEIGHT, SCRATCH_PARTS, N_SCRATCH };
+enum scratch { SCRATCH_WEIGHT, SCRATCH_FACTOR, SCRATCH_SUMS, SCRATCH_DELTA, SCRATCH_SHARE, SCRATCH_GRADIENT, SCRATCH_E4M3, SCRATCH_E4M3_WEIGHT, N_SCRATCH };
 struct gemm_plans; /* gemm.cu */
 struct kept_e4m3;  /* e4m3.cu */
 
@@ -22,12 +22,6 @@ struct pending {
     int R;
 };
 enum { MAX_PENDING = 4 };
-/* x(R,C) += Σ parts(splits,R,C), which waits for the norm that reads x (decode_rows.cu); splits 0: nothing does */
-struct owed {
-    act16 *x;
-    const float *parts;
-    int splits, R, C;
-};
 
 struct kctx {
     int index; /* of the card */
@@ -46,7 +40,6 @@ struct kctx {
     int n_blocks, cap_blocks;
     struct pending pending[MAX_PENDING];
     int n_pending;
-    struct owed owed;
     struct kept_e4m3 *kept; /* frozen matrices in e4m3 */
     int n_kept, cap_kept;
     bool capturing;
@@ -69,11 +62,6 @@ void gemm_plans_free(struct gemm_plans *p);
 
 /* Runs the linears that wait: every op and verb that might read or write what they do begins with it. */
 void cuda_flush(struct kctx *k);
-#ifdef COADOR_FP16
-static inline void cuda_pay_owed(struct kctx *) {} /* no op owes */
-#else
-void cuda_pay_owed(struct kctx *k); /* part of it */
-#endif
 /* Whether one that waits reads or writes p. */
 bool cuda_waits(const struct kctx *k, const void *p, bool reading);
 /* Takes the linear that waits to write y, if one does. */

@@ -1,7 +1,7 @@
 /* A layer for one row, and the head. All of it is reading weights: a kernel asks for its first ones before it waits for the kernel
    before it (chain.cuh), and a row of a weight is in flight whole: a warp takes a row of up to 2,048 columns, several warps a wider
    one. */
-#include "kernels/cuda/few_rows.cuh"
+#include "kernels/cuda/chain.cuh"
 #include "kernels/cuda/weight.cuh"
 #include <math.h>
 
@@ -224,35 +224,25 @@ static bool fits(const struct weight *w, int n, int *log_slabs) {
 }
 
 /* ---- the ops ---- */
-/* A product of one row: on the tensor cores where its type and shape are theirs. */
-template <int MODE, enum few_mode ROWS> static void run_one(struct kctx *k, const struct few &f, int n) {
-    int one;
-    if (!cuda_few_rows_fit(k, ROWS, f.w, n, 1, &one)) return run_few<MODE>(k, f);
-    cuda_few_rows(k, ROWS, {{f.w[0], f.w[1], f.w[2]}, {f.y[0], f.y[1], f.y[2]}, {f.end[0], f.end[1], f.end[2]}, 1, f.K, 1, f.x, f.norm, f.eps});
-}
-
 bool cuda_decode_layer(struct kctx *k, const struct decode_layer *l, const int32_t *seq, const int32_t *pos) {
     const struct weight *w = l->w;
     int in, out, mlp, down, hd = l->H * l->D, gd = l->G * l->D;
-    if (l->R > 1) return cuda_decode_rows(k, l, seq, pos);
-    if (!cuda_attend_fits(l->H, l->G, l->D) || !fits(w, 3, &in) || !fits(w + 3, 1, &out) || !fits(w + 4, 2, &mlp) || !fits(w + 6, 1, &down)) return false;
+    if ((l->D != 64 && l->D != 128) || !fits(w, 3, &in) || !fits(w + 3, 1, &out) || !fits(w + 4, 2, &mlp) || !fits(w + 6, 1, &down)) return false;
     cuda_flush(k);
     act16 *x = (act16 *)l->x, *q = (act16 *)l->q, *kk = (act16 *)l->k, *v = (act16 *)l->v, *o = (act16 *)l->o, *act = (act16 *)l->act;
-    run_one<PLAIN, FEW_PLAIN>(k, {{w[0], w[1], w[2]}, {q, kk, v}, {hd, hd + gd, hd + 2 * gd}, l->C, in, x, l->attn_norm, l->eps}, 3);
-    const struct attend_rows a = {o, q, kk, v, NULL, 0, 1, l->H, l->G, l->D, l->kv, seq, pos, l->inv_freq};
-    cuda_attend_rows(k, &a);
-    run_one<ADDED, FEW_ADDED>(k, {{w[3], w[3], w[3]}, {x, x, x}, {l->C, l->C, l->C}, hd, out, o, NULL, 0}, 1);
-    run_one<GATED, FEW_GATED>(k, {{w[4], w[5], w[5]}, {act, act, act}, {l->F, l->F, l->F}, l->C, mlp, x, l->mlp_norm, l->eps}, 2);
-    run_one<ADDED, FEW_ADDED>(k, {{w[6], w[6], w[6]}, {x, x, x}, {l->C, l->C, l->C}, l->F, down, act, NULL, 0}, 1);
+    run_few<PLAIN>(k, {{w[0], w[1], w[2]}, {q, kk, v}, {hd, hd + gd, hd + 2 * gd}, l->C, in, x, l->attn_norm, l->eps});
+    cuda_attend_one(k, o, q, kk, v, l, seq, pos);
+    run_few<ADDED>(k, {{w[3], w[3], w[3]}, {x, x, x}, {l->C, l->C, l->C}, hd, out, o, NULL, 0});
+    run_few<GATED>(k, {{w[4], w[5], w[5]}, {act, act, act}, {l->F, l->F, l->F}, l->C, mlp, x, l->mlp_norm, l->eps});
+    run_few<ADDED>(k, {{w[6], w[6], w[6]}, {x, x, x}, {l->C, l->C, l->C}, l->F, down, act, NULL, 0});
     return true;
 }
 
-bool cuda_decode_head(struct kctx *k, const struct decode_head *h) {
-    int slabs, V = (int)h->w->rows;
-    act16 *y = (act16 *)h->logits;
-    if (h->R > 1) return cuda_decode_rows_head(k, h);
-    if (!fits(h->w, 1, &slabs)) return false;
+bool cuda_decode_head(struct kctx *k, void *logits, const void *x, const float *norm, float eps, const struct weight *w) {
+    int slabs, V = (int)w->rows;
+    act16 *y = (act16 *)logits;
+    if (!fits(w, 1, &slabs)) return false;
     cuda_flush(k);
-    run_one<PLAIN, FEW_PLAIN>(k, {{*h->w, *h->w, *h->w}, {y, y, y}, {V, V, V}, (int)h->w->cols, slabs, (const act16 *)h->x, h->norm, h->eps}, 1);
+    run_few<PLAIN>(k, {{*w, *w, *w}, {y, y, y}, {V, V, V}, (int)w->cols, slabs, (const act16 *)x, norm, eps});
     return true;
 }

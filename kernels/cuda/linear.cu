@@ -100,7 +100,6 @@ bool cuda_waits(const struct kctx *k, const void *p, bool reading) {
 }
 
 void cuda_flush(struct kctx *k) {
-    cuda_pay_owed(k);
     for (int i = 0; i < k->n_pending; i++) {
         const struct pending *p = &k->pending[i];
         cuda_linear_now(k, p->beta, p->y, p->x, &p->w, p->R);

@@ -212,7 +212,7 @@ sanitized() { # sanitized TOOL NAME SECONDS PROGRAM ...
 sanitize() {
     rows 40 40 4 | sed -E 's/[0-9]{5,}/1234/g' >"$work/short"
     for tool in memcheck racecheck; do
-        for name in ops linear adapted thin weight attention decode distill; do sanitized "$tool" "$name" 200 "$build/tests/kernels/test_$name"; done
+        for name in ops linear adapted thin weight attention distill; do sanitized "$tool" "$name" 200 "$build/tests/kernels/test_$name"; done
         sanitized "$tool" "five steps" 200 "$tools/lora-train" --model "${CARD_MODEL:-$FETCHED/SmolLM2-135M-Instruct.Q4_1.gguf}" --device "$COADOR_DEVICE" --rank 16 \
             --targets all-linear --dropout 0.1 --batch 4 --accumulation 1 --max-steps 5 --tokens-per-pass 512 --loss all --overwrite --quiet -o "$work/adapter" "$work/short"
     done
@@ -221,7 +221,7 @@ sanitize() {
 
 for part in $parts; do
     case $part in
-    ops) tests kernels ops linear adapted thin weight attention decode choose distill ;;
+    ops) tests kernels ops linear adapted thin weight attention choose distill ;;
     parity) tests model card answers pace ;;
     products | speed | small | fp8 | memory | lengths | answers | profile | sanitize) "$part" ;;
     *) echo "cuda.sh: no part $part" >&2; exit 2 ;;
