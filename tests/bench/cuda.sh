@@ -68,10 +68,11 @@ train() { # train NAME MODEL ROWS STEPS BATCH TOKENS_PER_PASS DROPOUT [OPTION ..
     [ "$rc" = 0 ] || { failed=1; printf '{"work":"%s","failed":%d,"card":"%s"}\n' "$1" "$rc" "$card"; return; }
     awk -v name="$name" -v card="$card" -v peak="$(sort -n "$work/memory" | tail -1)" -v held="${held:-0}" -v estimated="${estimated:-0}" -v flop="${FLOP:-4.95e9}" -v product="${PRODUCT_TFLOPS:-798}" '
         function field(k,   s) { s = $0; if (!sub(".*\"" k "\": *", "", s)) return ""; sub("[,}].*", "", s); return s }
-        field("step") + 0 > 3 && field("tok_s") != "" { v[n++] = field("tok_s") + 0; loss = field("loss"); norm = field("grad_norm") }
+        field("step") + 0 > 3 && field("tok_s") + 0 > 0 { v[n++] = field("tok_s") + 0; of = field("tokens") - before; tokens += of; seconds += of / v[n - 1]; loss = field("loss"); norm = field("grad_norm") }
+        field("tok_s") != "" { before = field("tokens") }
         END {
             for (i = 0; i < n; i++) for (j = i + 1; j < n; j++) if (v[j] < v[i]) { t = v[i]; v[i] = v[j]; v[j] = t }
-            printf "{\"work\":\"%s\",\"tok_s\":%.0f,\"best\":%.0f,\"tflop_s\":%.0f,\"mfu\":%.3f,\"of_product\":%.3f,\"steps\":%d,\"loss\":%s,\"grad_norm\":%s,\"peak_gib\":%.2f,\"held_gib\":%.3f,\"estimated_gib\":%.3f,\"card\":\"%s\"}\n", name, v[int(n / 2)], v[n - 1], v[int(n / 2)] * flop / 1e12, v[int(n / 2)] * flop / 989e12, v[int(n / 2)] * flop / product / 1e12, n, loss, norm, peak / 1024, held / 1024, estimated / 1024, card
+            printf "{\"work\":\"%s\",\"tok_s\":%.0f,\"mean\":%.0f,\"tflop_s\":%.0f,\"mfu\":%.3f,\"of_product\":%.3f,\"steps\":%d,\"loss\":%s,\"grad_norm\":%s,\"peak_gib\":%.2f,\"held_gib\":%.3f,\"estimated_gib\":%.3f,\"card\":\"%s\"}\n", name, v[int(n / 2)], tokens / seconds, v[int(n / 2)] * flop / 1e12, v[int(n / 2)] * flop / 989e12, v[int(n / 2)] * flop / product / 1e12, n, loss, norm, peak / 1024, held / 1024, estimated / 1024, card
         }' "$work/adapter/metrics.jsonl"
 }
 
