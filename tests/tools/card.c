@@ -204,10 +204,10 @@ static void admit(struct kctx *k, double *norm_sq, const double *grad_sq, const 
 static void adamw(struct kctx *k, float *p, float *m, float *v, const float *g, int64_t n, const struct adamw_step *s, const double *norm_sq) { p[0] += isfinite(*norm_sq) ? 1 : 0; }
 
 enum kerr coador_cuda_open(struct dev **out, int index, const char **why) {
+    if (getenv("CARD_NO_BF16") && ACT == DT_BF16) return *why = "a card computes no bf16", K_UNSUPPORTED;
     struct dev *d = calloc(1, sizeof *d);
     struct kctx *k = calloc(1, sizeof *k);
     *out = d;
-    if (getenv("CARD_NO_BF16") && ACT == DT_BF16) return *why = "a card computes no bf16", K_UNSUPPORTED;
     if (!d || !k) return *why = "out of memory", K_NOMEM;
     *k = (struct kctx){.total = mib("CARD_MIB", 1024), .hidden = mib("CARD_HIDDEN", 0), .used = CONTEXT, .wide = !getenv("CARD_OLD")};
     *d = (struct dev){.name = "cuda:0", .act = ACT, .e4m3 = k->wide && ACT == DT_BF16, .ctx = k, .alloc = card_alloc, .alloc_paged = getenv("CARD_NO_PAGES") ? NULL : card_alloc_paged, .free = card_free, .upload = card_move, .download = card_move,
