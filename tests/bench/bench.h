@@ -1,4 +1,4 @@
-/* What the timing programs share: clock, order statistics, filled device memory, the machine's name. CPU device only. */
+/* What the timing programs share: clock, order statistics, filled device memory, the machine's name. bench_values and bench_weight: the CPU device only. */
 #ifndef COADOR_BENCH_H
 #define COADOR_BENCH_H
 #include "kernels/device.h"
@@ -33,6 +33,35 @@ UNUSED static void *bench_get(struct dev *d, size_t bytes) {
         exit(4);
     }
     return p;
+}
+
+/* Values of `each` (2 or 4) bytes of about ±0.01, bf16 or f32, on any device. */
+UNUSED static void *bench_small(struct dev *d, size_t values, size_t each) {
+    size_t bytes = values * each;
+    uint16_t *host = malloc(bytes);
+    uint32_t seed = 3;
+    for (size_t i = 0; i < bytes / 2; i++) host[i] = (uint16_t)(0x3c00 | ((seed = seed * 1664525 + 1013904223) >> 16 & 0x80ff));
+    void *p = bench_get(d, bytes);
+    if (d->upload(d->ctx, p, host, bytes) != K_OK) exit(4);
+    free(host);
+    return p;
+}
+
+/* Median seconds of one run of what is queued on d, of runs of four after two that warm it; ends the program where the device fails. */
+UNUSED static double bench_queued(struct dev *d, const char *what, void (*run)(void *), void *arg) {
+    enum { WARM = 2, RUNS = 9, EACH = 4 };
+    double t[RUNS];
+    for (int i = -WARM; i < RUNS; i++) {
+        double t0 = bench_now();
+        for (int n = 0; n < EACH; n++) run(arg);
+        if (d->sync(d->ctx) != K_OK) {
+            fprintf(stderr, "%s: %s\n", what, d->error_text(d->ctx));
+            exit(4);
+        }
+        if (i >= 0) t[i] = (bench_now() - t0) / EACH;
+    }
+    bench_sort(t, RUNS);
+    return t[RUNS / 2];
 }
 
 /* n values of about ±0.1 */

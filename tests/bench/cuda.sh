@@ -55,6 +55,9 @@ JSON
     "$tools/tensors" random --directory --tokenizer "$src/tests/data/tokenizer/llama-bpe.json" -o "$work/model" "$work/config.json" >&2 || exit 1
 }
 
+# Of the JSON line that awk reads: the value of a member, as text
+field='function field(k,   s) { s = $0; if (!sub(".*\"" k "\": *", "", s)) return ""; sub("[,}].*", "", s); return s }'
+
 # A token of these shapes takes 4.95 GFLOP (forward and the gradients that LoRA needs): shares of the card's 989 TFLOP/s and of its measured
 # product, 798. Peak is the card's by nvidia-smi; held and estimated are what lora-train says of itself (its own memory, and what --estimate counts).
 train() { # train NAME MODEL ROWS STEPS BATCH TOKENS_PER_PASS DROPOUT [OPTION ...]
@@ -66,8 +69,7 @@ train() { # train NAME MODEL ROWS STEPS BATCH TOKENS_PER_PASS DROPOUT [OPTION ..
     cat "$work/said" >&2
     read -r held estimated < <(sed -n 's/.*memory of cuda[^ ]*: \([0-9]*\) MiB, estimated were \([0-9]*\).*/\1 \2/p' "$work/said")
     [ "$rc" = 0 ] || { failed=1; printf '{"work":"%s","failed":%d,"card":"%s"}\n' "$1" "$rc" "$card"; return; }
-    awk -v name="$name" -v card="$card" -v peak="$(sort -n "$work/memory" | tail -1)" -v held="${held:-0}" -v estimated="${estimated:-0}" -v flop="${FLOP:-4.95e9}" -v product="${PRODUCT_TFLOPS:-798}" '
-        function field(k,   s) { s = $0; if (!sub(".*\"" k "\": *", "", s)) return ""; sub("[,}].*", "", s); return s }
+    awk -v name="$name" -v card="$card" -v peak="$(sort -n "$work/memory" | tail -1)" -v held="${held:-0}" -v estimated="${estimated:-0}" -v flop="${FLOP:-4.95e9}" -v product="${PRODUCT_TFLOPS:-798}" "$field"'
         field("step") + 0 > 3 && field("tok_s") + 0 > 0 { v[n++] = field("tok_s") + 0; of = field("tokens") - before; tokens += of; seconds += of / v[n - 1]; loss = field("loss"); norm = field("grad_norm") }
         field("tok_s") != "" { before = field("tokens") }
         END {
@@ -135,7 +137,7 @@ fp8() { # what fp8 does to a training: the losses of the same rows in bf16 and f
             --compute $how --lr 2e-4 --max-steps "${STEPS:-200}" --set logging_steps=10 --max-length 512 --overlong truncate --eval "$work/others" --set eval_steps=100000 \
             --overwrite -o "$work/curve-$how" "$work/texts" >&2 || { failed=1; return; }
     done
-    awk -v card="$card" 'function field(k,   s) { s = $0; if (!sub(".*\"" k "\": *", "", s)) return ""; sub("[,}].*", "", s); return s }
+    awk -v card="$card" "$field"'
         { k = /"eval_loss"/ ? "eval_loss" : "loss"; at = field("step"); v = field(k) }
         NR == FNR { base[k at] = v; next }
         { d = v / base[k at] - 1; if (k == "loss" && (d < 0 ? -d : d) > most) most = d < 0 ? -d : d
@@ -211,7 +213,7 @@ sanitized() { # sanitized TOOL NAME SECONDS PROGRAM ...
 
 # initcheck takes what bulk copies store for never written, so all that reads a product is reported: it runs where none is read.
 sanitize() {
-    rows 40 40 4 | sed -E 's/[0-9]{5,}/1234/g' >"$work/short"
+    rows 40 40 4 49152 >"$work/short"
     for tool in memcheck racecheck; do
         for name in ops linear adapted thin weight attention distill; do sanitized "$tool" "$name" 200 "$build/tests/kernels/test_$name"; done
         sanitized "$tool" "five steps" 200 "$tools/lora-train" --model "${CARD_MODEL:-$FETCHED/SmolLM2-135M-Instruct.Q4_1.gguf}" --device "$COADOR_DEVICE" --rank 16 \

@@ -3,7 +3,7 @@
    cuda_memory DEVICE [ROWS] */
 #include "tests/bench/bench.h"
 
-enum { RUNS = 9, RANK = 16, HEADS = 32, F = 8192, C = 2048, VOCAB = 128256, CHUNK = 2048 };
+enum { RANK = 16, HEADS = 32, F = 8192, C = 2048, VOCAB = 128256, CHUNK = 2048 };
 struct work {
     struct dev *d;
     int R, n, N[ADAPTED_MOST], K;
@@ -13,16 +13,6 @@ struct work {
     int32_t *pos, *target;
 };
 
-static void *filled(struct dev *d, size_t values, size_t each) {
-    size_t bytes = values * each;
-    uint16_t *host = malloc(bytes);
-    uint32_t seed = 3;
-    for (size_t i = 0; i < bytes / 2; i++) host[i] = (uint16_t)(0x3c00 | ((seed = seed * 1664525 + 1013904223) >> 16 & 0x80ff)); /* about ±0.01 */
-    void *p = bench_get(d, bytes);
-    if (d->upload(d->ctx, p, host, bytes) != K_OK) exit(4);
-    free(host);
-    return p;
-}
 static void *numbers(struct dev *d, int n, int step) {
     int32_t *host = malloc((size_t)n * 4);
     for (int i = 0; i < n; i++) host[i] = i * step;
@@ -35,13 +25,13 @@ static void *numbers(struct dev *d, int n, int step) {
 static void make(struct work *w) {
     struct dev *d = w->d;
     size_t R = (size_t)w->R;
-    for (int i = 0; i < 4; i++) w->big[i] = filled(d, R * F, 2);
-    w->h = filled(d, R * RANK * ADAPTED_MOST, 2);
-    w->dh = filled(d, R * RANK * ADAPTED_MOST, 2);
-    w->logits = filled(d, (size_t)CHUNK * VOCAB, 2);
-    for (int j = 0; j < 2 * ADAPTED_MOST; j++) w->factor[j] = filled(d, (size_t)RANK * F, 4), w->grad[j] = filled(d, (size_t)RANK * F, 4);
-    w->rows = filled(d, R, 4);
-    w->norm = filled(d, F, 4);
+    for (int i = 0; i < 4; i++) w->big[i] = bench_small(d, R * F, 2);
+    w->h = bench_small(d, R * RANK * ADAPTED_MOST, 2);
+    w->dh = bench_small(d, R * RANK * ADAPTED_MOST, 2);
+    w->logits = bench_small(d, (size_t)CHUNK * VOCAB, 2);
+    for (int j = 0; j < 2 * ADAPTED_MOST; j++) w->factor[j] = bench_small(d, (size_t)RANK * F, 4), w->grad[j] = bench_small(d, (size_t)RANK * F, 4);
+    w->rows = bench_small(d, R, 4);
+    w->norm = bench_small(d, F, 4);
     w->pos = numbers(d, w->R, 1);
     w->target = numbers(d, CHUNK, 3);
 }
@@ -55,7 +45,7 @@ static struct adapted adapted_of(const struct work *w, struct weight *x) {
     }
     return a;
 }
-#define OP(name, call) static void name(struct work *w) { struct dev *d = w->d; struct kctx *k = d->ctx; int64_t n = (int64_t)w->R * F; (void)n; call; }
+#define OP(name, call) static void name(void *arg) { struct work *w = arg; struct dev *d = w->d; struct kctx *k = d->ctx; int64_t n = (int64_t)w->R * F; (void)n; call; }
 OP(copy, d->copy(k, w->big[1], w->big[0], (size_t)n * 2))
 OP(dh_db, struct weight x[ADAPTED_MOST]; struct adapted a = adapted_of(w, x); d->adapted_bwd(k, NULL, NULL, w->grad, w->grad + ADAPTED_MOST, (const void *const *)w->big, NULL, w->h, w->dh, &a, w->R))
 OP(h, d->lora_down(k, w->h, w->big[0], w->factor[0], w->R, w->n * RANK, w->K))
@@ -70,19 +60,9 @@ OP(rmsnorm_bwd, d->rmsnorm_bwd(k, w->big[2], w->big[1], w->big[0], w->norm, w->r
 OP(rope, d->rope(k, w->big[0], w->pos, w->norm, 1, w->R, HEADS, 64))
 OP(cross_entropy, d->cross_entropy(k, w->rows, w->logits, w->target, w->norm, CHUNK, VOCAB))
 
-static void timed(const char *op, const char *shape, struct work *w, void (*run)(struct work *), int64_t values) {
-    double t[RUNS];
-    for (int i = -2; i < RUNS; i++) {
-        double t0 = bench_now();
-        for (int n = 0; n < 4; n++) run(w);
-        if (w->d->sync(w->d->ctx) != K_OK) {
-            fprintf(stderr, "%s: %s\n", op, w->d->error_text(w->d->ctx));
-            exit(4);
-        }
-        if (i >= 0) t[i] = (bench_now() - t0) / 4;
-    }
-    bench_sort(t, RUNS);
-    printf("{\"op\":\"%s\",\"shape\":\"%s\",\"rows\":%d,\"ms\":%.4f,\"gb_s\":%.0f}\n", op, shape, w->R, t[RUNS / 2] * 1e3, (double)values * 2 / t[RUNS / 2] / 1e9);
+static void timed(const char *op, const char *shape, struct work *w, void (*run)(void *), int64_t values) {
+    double t = bench_queued(w->d, op, run, w);
+    printf("{\"op\":\"%s\",\"shape\":\"%s\",\"rows\":%d,\"ms\":%.4f,\"gb_s\":%.0f}\n", op, shape, w->R, t * 1e3, (double)values * 2 / t / 1e9);
     fflush(stdout);
 }
 

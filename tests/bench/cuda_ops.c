@@ -3,62 +3,49 @@
    cuda_ops DEVICE [ROWS] */
 #include "tests/bench/bench.h"
 
-enum { RUNS = 10, RANK = 16 };
+enum { RANK = 16 };
 static const struct shape { const char *name; int n, K, N[3]; } shapes[] = {{"q k v", 3, 2048, {2048, 512, 512}}, {"o", 1, 2048, {2048}}, {"gate up", 2, 2048, {8192, 8192}}, {"down", 1, 8192, {2048}}};
 struct work { struct dev *d; int R; struct weight w[3]; struct adapted a; void *x, *dx, *h, *dh, *y[3], *onto; float *dA[3], *dB[3]; };
-
-static void *filled(struct dev *d, size_t values, bool bf16) {
-    size_t bytes = values * (bf16 ? 2 : 4);
-    uint16_t *host = malloc(bytes);
-    unsigned seed = 3;
-    for (size_t i = 0; i < bytes / 2; i++) host[i] = (uint16_t)(0x3c00 | (rand_r(&seed) & 0x80ff)); /* about ±0.01 */
-    void *p = bench_get(d, bytes);
-    if (d->upload(d->ctx, p, host, bytes) != K_OK) exit(4);
-    free(host);
-    return p;
-}
 
 static void make(struct work *w, const struct shape *s) {
     struct dev *d = w->d;
     size_t R = (size_t)w->R;
     w->a = (struct adapted){.n = s->n, .r = RANK, .s = 2, .w = w->w};
-    w->x = filled(d, R * (size_t)s->K, true);
-    w->dx = filled(d, R * (size_t)s->K, true);
-    w->h = filled(d, R * RANK * 3, true);
-    w->dh = filled(d, R * RANK * 3, true);
+    w->x = bench_small(d, R * (size_t)s->K, 2);
+    w->dx = bench_small(d, R * (size_t)s->K, 2);
+    w->h = bench_small(d, R * RANK * 3, 2);
+    w->dh = bench_small(d, R * RANK * 3, 2);
     for (int j = 0; j < s->n; j++) {
-        w->w[j] = weight_plain(DT_BF16, s->N[j], s->K, filled(d, (size_t)s->N[j] * (size_t)s->K, true));
-        w->y[j] = filled(d, R * (size_t)s->N[j], true);
-        w->a.A[j] = filled(d, RANK * (size_t)s->K, false);
-        w->a.B[j] = filled(d, RANK * (size_t)s->N[j], false);
-        w->dA[j] = filled(d, RANK * (size_t)s->K, false);
-        w->dB[j] = filled(d, RANK * (size_t)s->N[j], false);
+        w->w[j] = weight_plain(DT_BF16, s->N[j], s->K, bench_small(d, (size_t)s->N[j] * (size_t)s->K, 2));
+        w->y[j] = bench_small(d, R * (size_t)s->N[j], 2);
+        w->a.A[j] = bench_small(d, RANK * (size_t)s->K, 4);
+        w->a.B[j] = bench_small(d, RANK * (size_t)s->N[j], 4);
+        w->dA[j] = bench_small(d, RANK * (size_t)s->K, 4);
+        w->dB[j] = bench_small(d, RANK * (size_t)s->N[j], 4);
     }
 }
 
-static void products(struct work *w) {
+static void products(void *arg) {
+    struct work *w = arg;
     for (int j = 0; j < w->a.n; j++) w->d->linear(w->d->ctx, 0, w->y[j], w->x, &w->w[j], w->R);
 }
-static void products_dx(struct work *w) {
+static void products_dx(void *arg) {
+    struct work *w = arg;
     for (int j = 0; j < w->a.n; j++) w->d->linear_dx(w->d->ctx, j > 0, w->dx, w->y[j], &w->w[j], w->R);
 }
-static void adapted(struct work *w) { w->d->adapted(w->d->ctx, w->a.n == 1 ? w->y[0] : NULL, w->y, w->x, w->x, w->h, &w->a, w->R); }
-static void adapted_bwd(struct work *w) { w->d->adapted_bwd(w->d->ctx, w->dx, NULL, w->dA, w->dB, (const void *const *)w->y, w->x, w->h, w->dh, &w->a, w->R); }
+static void adapted(void *arg) {
+    struct work *w = arg;
+    w->d->adapted(w->d->ctx, w->a.n == 1 ? w->y[0] : NULL, w->y, w->x, w->x, w->h, &w->a, w->R);
+}
+static void adapted_bwd(void *arg) {
+    struct work *w = arg;
+    w->d->adapted_bwd(w->d->ctx, w->dx, NULL, w->dA, w->dB, (const void *const *)w->y, w->x, w->h, w->dh, &w->a, w->R);
+}
 
-static void timed(const char *op, const struct shape *s, struct work *w, void (*run)(struct work *)) {
-    double t[RUNS], flop = 0;
+static void timed(const char *op, const struct shape *s, struct work *w, void (*run)(void *)) {
+    double flop = 0, t = bench_queued(w->d, op, run, w);
     for (int j = 0; j < s->n; j++) flop += 2.0 * w->R * s->K * s->N[j];
-    for (int i = -2; i < RUNS; i++) {
-        double t0 = bench_now();
-        for (int n = 0; n < 4; n++) run(w);
-        if (w->d->sync(w->d->ctx) != K_OK) {
-            fprintf(stderr, "%s: %s\n", op, w->d->error_text(w->d->ctx));
-            exit(4);
-        }
-        if (i >= 0) t[i] = (bench_now() - t0) / 4;
-    }
-    bench_sort(t, RUNS);
-    printf("{\"op\":\"%s\",\"shape\":\"%s\",\"rows\":%d,\"ms\":%.3f,\"tflop_s\":%.0f}\n", op, s->name, w->R, t[RUNS / 2] * 1e3, flop / t[RUNS / 2] / 1e12);
+    printf("{\"op\":\"%s\",\"shape\":\"%s\",\"rows\":%d,\"ms\":%.3f,\"tflop_s\":%.0f}\n", op, s->name, w->R, t * 1e3, flop / t / 1e12);
     fflush(stdout);
 }
 

@@ -102,8 +102,17 @@ static void backward(const struct work *w, const struct adapted *a, bool drop) {
     if (drop) within(dxd, want_d, nx, 2 * CARD_BOUND, "gradient of dropped x");
 }
 
+struct shape { int n, r, R, K, N[ADAPTED_MOST]; float s; };
+/* Of both types of weights, with and without dropout; false: there is no such case. */
+static bool make_case(struct work *w, const struct shape *c, int t) {
+    *w = (struct work){.n = c->n, .r = c->r, .R = c->R, .K = c->K, .N = {c->N[0], c->N[1], c->N[2]}, .s = c->s};
+    if (t & 1 && w->K % 32) return false;
+    make(w, t & 1 ? DT_Q4_1 : DT_BF16, t & 2);
+    return true;
+}
+
 static void test_adapted(void **state) {
-    static const struct shape { int n, r, R, K, N[ADAPTED_MOST]; float s; } cases[] = {
+    static const struct shape cases[] = {
         {1, 16, 130, 64, {40}, 2}, {1, 16, 128, 128, {256}, 4}, {3, 16, 300, 576, {576, 192, 192}, 1.7f}, {2, 8, 515, 72, {264, 520}, 1},
         {3, 32, 256, 64, {64, 8, 16}, 2}, {1, 64, 200, 192, {80}, 2}, {2, 4, 140, 64, {32, 32}, 2}, {1, 16, 40, 64, {40}, 2}, {1, 16, 150, 96, {41}, 2}, {1, 16, 3000, 64, {1000}, 2},
         {2, 16, 5001, 64, {2056, 1032}, 2}, {3, 24, 1500, 64, {1096, 520, 8}, 2}, /* shares of several slabs */
@@ -113,10 +122,8 @@ static void test_adapted(void **state) {
     if (n_devs != NDEV) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int t = 0; t < 4; t++) {
-            const struct shape *c = &cases[i];
-            struct work w = {.n = c->n, .r = c->r, .R = c->R, .K = c->K, .N = {c->N[0], c->N[1], c->N[2]}, .s = c->s};
-            if (t & 1 && w.K % 32) continue;
-            make(&w, t & 1 ? DT_Q4_1 : DT_BF16, t & 2);
+            struct work w;
+            if (!make_case(&w, &cases[i], t)) continue;
             struct adapted a = described(&w);
             forward(&w, &a);
             backward(&w, &a, t & 2);
@@ -226,17 +233,15 @@ static bool has_e4m3(void) { return n_devs == NDEV && devs[CARD]->e4m3; }
 
 /* Columns of less than a step, of a step cut, rows and columns of less than a tile, ranks of several steps; gradients of very different size. */
 static void test_e4m3(void **state) {
-    static const struct shape { int n, r, R, K, N[ADAPTED_MOST]; float s; } cases[] = {
+    static const struct shape cases[] = {
         {1, 16, 130, 64, {48}, 2}, {1, 16, 128, 128, {256}, 4}, {3, 16, 300, 576, {576, 192, 192}, 1.7f}, {2, 8, 515, 80, {272, 528}, 1},
         {3, 32, 256, 64, {64, 16, 16}, 2}, {1, 64, 200, 192, {80}, 2}, {1, 16, 140, 2064, {320}, 2}, {2, 16, 140, 272, {2064, 48}, 2}, {1, 16, 1500, 64, {1008}, 2},
     };
     if (!has_e4m3()) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int t = 0; t < 4; t++) {
-            const struct shape *c = &cases[i];
-            struct work w = {.n = c->n, .r = c->r, .R = c->R, .K = c->K, .N = {c->N[0], c->N[1], c->N[2]}, .s = c->s};
-            if (t & 1 && w.K % 32) continue;
-            make(&w, t & 1 ? DT_Q4_1 : DT_BF16, t & 2);
+            struct work w;
+            if (!make_case(&w, &cases[i], t)) continue;
             for (int k = 0; k < w.N[0] * 7; k++) w.dy[0][k] *= 0x1p-10f;
             for (int k = 0; k < w.K; k++) w.x[2 * w.K + k] = 0;
             struct adapted a = described(&w);
